@@ -1,0 +1,121 @@
+"""A client, instrumented by hand: it pings the server and sends the trace context along in the headers.
+
+Post, part 1, "Initialization" and "Context propagation". Start it with `python client.py test`.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from urllib.parse import urlsplit
+
+import requests
+from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
+from opentelemetry.semconv.attributes.http_attributes import HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE
+from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
+from opentelemetry.semconv.attributes.url_attributes import URL_FULL
+from opentelemetry.trace import SpanKind, format_trace_id
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from common import get_error_type, get_tracer
+
+TIMEOUT = 5  # seconds
+
+tracer = get_tracer("client")
+
+
+def send_requests(url):
+    """Ping `url` (str) once, in a span of its own, and print what came back.
+
+    Raises requests.RequestException when no answer comes in time, or one of 400 or more.
+    """
+    parts = urlsplit(url)
+    attributes = {
+        HTTP_REQUEST_METHOD: "GET",
+        URL_FULL: url,
+        SERVER_ADDRESS: parts.hostname,
+        SERVER_PORT: parts.port or (443 if parts.scheme == "https" else 80),
+    }
+    with tracer.start_as_current_span("client operation", kind=SpanKind.CLIENT, attributes=attributes) as span:
+        trace_id = format_trace_id(span.get_span_context().trace_id)
+        carrier = {}
+        TraceContextTextMapPropagator().inject(carrier)
+        try:
+            res = requests.get(url, headers=carrier, timeout=TIMEOUT)
+            span.set_attribute(HTTP_RESPONSE_STATUS_CODE, res.status_code)
+            if res.status_code >= 400:
+                raise requests.HTTPError(f"the answer is {res.status_code}", response=res)
+        except requests.RequestException as error:
+            answered = isinstance(error, requests.HTTPError)
+            span.set_attribute(ERROR_TYPE, str(res.status_code) if answered else get_error_type(error))
+            print(f"Request to {url} failed: {explain(error)} (trace {trace_id})", file=sys.stderr)
+            raise
+        print(f"Request to {url}, got {len(res.content)} bytes (trace {trace_id})")
+
+
+def explain(error):
+    """Return in a few words (str) why a request failed."""
+    if isinstance(error, requests.HTTPError):
+        return str(error)
+    if isinstance(error, requests.Timeout):
+        return f"no answer within {TIMEOUT} s"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection; is the server running?"
+    return type(error).__name__
+
+
+def get_destination_url():
+    """Return the URL (str) to ping; ends the program with one line if that is no http(s) URL, or holds credentials."""
+    url = os.environ.get("DESTINATION_URL", "").strip() or "http://localhost:8081/ping"
+    try:
+        requests.Request("GET", url).prepare()
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc and parts.port != 0
+    except (ValueError, requests.RequestException):
+        usable = False
+    if not usable:  # it is not printed: it may hold a password
+        sys.exit("DESTINATION_URL must be like http://localhost:8081/ping, without user and password.")
+    return url
+
+
+def positive(number):
+    """Return a function that reads a `number` (the type int or float) above zero, for argparse."""
+
+    def read(text):
+        if not 0 < number(text) < 1e9:
+            raise ValueError
+        return number(text)
+
+    read.__name__ = f"positive {number.__name__}"  # argparse's message holds it
+    return read
+
+
+def main():
+    """Ping until Ctrl+C, or --count times; return the exit status (int): 0 when every ping went well, else 1."""
+    parser = argparse.ArgumentParser(description="Ping the server at DESTINATION_URL, in one trace with it.")
+    parser.add_argument("ignored", nargs="*", metavar="test", help="has no effect, as in the post")
+    parser.add_argument("--count", type=positive(int), metavar="N", help="stop after N pings")
+    parser.add_argument("--interval", type=positive(float), default=5, metavar="SECONDS", help="between pings (5)")
+    arguments = parser.parse_args()
+    url = get_destination_url()
+    pings = failures = 0
+    try:
+        while True:
+            try:
+                send_requests(url)
+            except requests.RequestException:
+                failures += 1
+            pings += 1
+            if pings == arguments.count:
+                break
+            time.sleep(arguments.interval)
+    except KeyboardInterrupt:
+        pass
+    print(f"{pings} pings, {failures} failed")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends like Ctrl+C: through the last export
+    sys.exit(main())

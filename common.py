@@ -1,0 +1,98 @@
+"""OpenTelemetry setup and configuration, for client.py and server.py alike.
+
+Post, part 1, "OTel setup and configuration (common.py)".
+"""
+
+import atexit
+import os
+import signal
+import sys
+import threading
+import time
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+
+def get_otlp_exporter():
+    """Return the exporter, which sends spans to the backend over OTLP/gRPC.
+
+    Raises what OTLPSpanExporter raises for an OTEL_EXPORTER_OTLP_* variable that it cannot read.
+    """
+    ls_access_token = os.environ.get("LS_ACCESS_TOKEN", "").strip()
+    endpoint = get_otlp_endpoint()
+    return OTLPSpanExporter(
+        endpoint=endpoint,
+        insecure=endpoint.startswith("http://") or None,
+        headers=(("lightstep-access-token", ls_access_token),) if ls_access_token else None,
+    )
+
+
+def get_otlp_endpoint():
+    """Return the backend's URL (str): https:// means TLS, http:// does not.
+
+    Specification, "OTLP Exporter Configuration": the traces' own variable wins, a bare host:port means TLS.
+    """
+    is_lightstep = os.environ.get("LS_ACCESS_TOKEN", "").strip()
+    endpoint = (
+        os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "").strip()
+        or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
+        or ("https://ingest.lightstep.com:443" if is_lightstep else "http://localhost:4317")
+    )
+    if "/" in endpoint:
+        return endpoint
+    insecure = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_INSECURE") or os.environ.get("OTEL_EXPORTER_OTLP_INSECURE")
+    return f"http://{endpoint}" if insecure and insecure.lower() == "true" else f"https://{endpoint}"
+
+
+def get_tracer(name=__name__):
+    """Return a tracer with `name` (str) as its instrumentation scope, once tracing is set up for this process.
+
+    Says on stderr where the traces go. Ends the program with one line for a setting that the SDK refuses.
+    """
+    if isinstance(trace.get_tracer_provider(), TracerProvider):  # it can be set only once
+        return trace.get_tracer(name)
+    try:
+        resource = Resource.create()  # reads OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME
+        service_name = resource.attributes[SERVICE_NAME].strip()
+        if not service_name or service_name.startswith("unknown_service"):
+            resource = resource.merge(Resource({SERVICE_NAME: "test-py-manual-otlp"}))
+        exporter = get_otlp_exporter()
+        provider = TracerProvider(resource=resource)
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+    except Exception as error:  # noqa: BLE001, each setting raises its own
+        names = ", ".join(sorted(name for name in os.environ if name.startswith("OTEL_")))
+        sys.exit(f"Tracing cannot start: {error}. Look at the values of {names}.")
+    trace.set_tracer_provider(provider)
+    leave_in_time(exporter)
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        print("Tracing is off: OTEL_SDK_DISABLED is set.", file=sys.stderr)
+    else:
+        print(f"Traces of {resource.attributes[SERVICE_NAME]} go to {get_otlp_endpoint()}", file=sys.stderr)
+    return trace.get_tracer(name)
+
+
+def leave_in_time(exporter, seconds=2):
+    """Give the last export `seconds` (float) once the program ends; on its own it tries for 6 to 8 s."""
+    leaving = threading.Event()
+
+    def give_up():
+        leaving.wait()
+        time.sleep(seconds)
+        exporter.shutdown()
+
+    def leave():
+        for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl+C ends the program at once
+            signal.signal(number, signal.SIG_DFL)
+        leaving.set()
+
+    threading.Thread(target=give_up, daemon=True).start()  # now, since Python 3.12 starts none at exit
+    atexit.register(leave)  # the last one registered runs first, so before the provider sends what is left
+
+
+def get_error_type(error):
+    """Return the value (str) of the attribute error.type for an exception: its qualified class name."""
+    return f"{type(error).__module__}.{type(error).__qualname__}"

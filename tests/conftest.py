@@ -1,0 +1,89 @@
+"""The real parts that the tests talk to: an OTLP sink, two databases, the server and the client."""
+
+import shutil
+
+import pytest
+
+from tests.sink import Sink
+from tests.support import MongoDB, Process, Redis, clean_environment, free_port
+
+SERVER = "service.name=py-opentelemetry-manual-otlp-server,service.version=10.10.9"
+CLIENT = "service.name=py-opentelemetry-manual-otlp-client,service.version=10.10.10"
+
+
+@pytest.fixture
+def sink():
+    """An OTLP/gRPC backend on a free port."""
+    sink = Sink()
+    yield sink
+    sink.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory):
+    """A Redis-protocol server for the whole run: do not stop this one."""
+    folder = tmp_path_factory.mktemp("redis")
+    with Redis(free_port(), folder) as redis:
+        yield redis
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def mongodb_server(tmp_path_factory):
+    """A MongoDB-protocol server for the whole run: do not stop this one."""
+    folder = tmp_path_factory.mktemp("mongodb")
+    with MongoDB(free_port(), folder) as mongodb:
+        yield mongodb
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def start():
+    """Start processes that end with the test: `start(*command, **settings)`."""
+    processes = []
+
+    def start(*command, cwd=None, **settings):
+        options = {"cwd": cwd} if cwd else {}
+        process = Process.python(*command, env=clean_environment(**settings), **options)
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.__exit__()
+
+
+@pytest.fixture
+def server(start, sink, redis_server, mongodb_server):
+    """Start `python server.py` and wait until it listens: `server(**settings)`; `.url` is its address."""
+
+    def server(**settings):
+        defaults = {
+            "SERVER_PORT": free_port(),
+            "REDIS_URL": redis_server.url,
+            "MONGODB_URI": mongodb_server.uri,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint,
+            "OTEL_RESOURCE_ATTRIBUTES": SERVER,
+            "OTEL_BSP_SCHEDULE_DELAY": 100,
+        }
+        settings = defaults | settings
+        process = start("server.py", **settings).wait_for_port(settings["SERVER_PORT"])
+        process.url = f"http://localhost:{settings['SERVER_PORT']}"
+        return process
+
+    return server
+
+
+@pytest.fixture
+def client(start, sink):
+    """Start `python client.py` with `arguments`: `client("--count", 1, DESTINATION_URL=...)`."""
+
+    def client(*arguments, **settings):
+        defaults = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint,
+            "OTEL_RESOURCE_ATTRIBUTES": CLIENT,
+            "OTEL_BSP_SCHEDULE_DELAY": 100,
+        }
+        return start("client.py", *arguments, **(defaults | settings))
+
+    return client

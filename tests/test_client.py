@@ -1,0 +1,175 @@
+"""What `python client.py` prints, and how it ends."""
+
+import re
+import signal
+import socket
+import threading
+
+import pytest
+
+from tests.support import Process, clean_environment, free_port, wait_until
+
+
+@pytest.fixture
+def answering():
+    """A server that gives each request the same raw answer: `answering(bytes)` returns its URL."""
+    listeners = []
+
+    def answering(answer):
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+
+        def serve():
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(65_536)
+                    connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        return f"http://localhost:{listener.getsockname()[1]}/ping"
+
+    yield answering
+    for listener in listeners:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+def http(status, body=b""):
+    return b"HTTP/1.1 %d X\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (status, len(body), body)
+
+
+def test_each_ping_prints_the_posts_line_with_the_trace_id_behind_it(client, answering, sink):
+    url = answering(http(200, b"hello"))
+    pinger = client("test", "--count", 1, DESTINATION_URL=url)
+    assert pinger.wait() == 0
+    trace_id = sink.wait_for(1)[0].trace_id
+    assert pinger.out.splitlines()[0] == f"Request to {url}, got 5 bytes (trace {trace_id})"
+
+
+def test_it_stops_after_count_pings(client, answering):
+    pinger = client("--count", 3, "--interval", 0.01, DESTINATION_URL=answering(http(200)))
+    assert pinger.wait() == 0
+    assert pinger.out.count("Request to") == 3
+    assert pinger.out.splitlines()[-1] == "3 pings, 0 failed"
+
+
+def test_it_waits_the_interval_between_two_pings(client, answering, sink):
+    pinger = client("--count", 2, "--interval", 1, DESTINATION_URL=answering(http(200)))
+    assert pinger.wait() == 0
+    first, second = sink.wait_for(2)
+    assert second.start - first.end >= 1e9
+
+
+def test_it_goes_on_until_ctrl_c_and_sums_up(client, answering):
+    pinger = client("test", "--interval", 0.01, DESTINATION_URL=answering(http(200)))
+    wait_until(lambda: pinger.out.count("Request to") > 3, "pings")
+    assert pinger.stop(signal.SIGINT) == 0
+    assert re.fullmatch(r"\d+ pings, 0 failed", pinger.out.splitlines()[-1])
+    assert "Traceback" not in pinger.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_after_a_failed_ping_a_signal_ends_it_with_1(client, number):
+    pinger = client("--interval", 0.01, DESTINATION_URL=f"http://localhost:{free_port()}/ping")
+    pinger.wait_for(r"(?s)failed.*failed")
+    assert pinger.stop(number) == 1
+    assert "Traceback" not in pinger.output
+
+
+@pytest.mark.parametrize("status", [400, 404, 500, 599, 999])
+def test_an_answer_of_400_or_more_is_one_line_and_a_span_in_error(client, answering, sink, status):
+    url = answering(http(status))
+    pinger = client("--count", 2, "--interval", 0.01, DESTINATION_URL=url)
+    assert pinger.wait() == 1
+    span = sink.wait_for(2)[0]
+    assert f"Request to {url} failed: the answer is {status} (trace {span.trace_id})" in pinger.err.splitlines()
+    assert (span.status, span.attributes["error.type"]) == ("ERROR", str(status))
+    assert span.events[0][1]["exception.type"] == "requests.exceptions.HTTPError"
+    assert pinger.out.splitlines()[-1] == "2 pings, 2 failed"
+
+
+def test_a_refused_connection_is_one_line_and_a_span_in_error(client, sink):
+    url = f"http://localhost:{free_port()}/ping"
+    pinger = client("--count", 1, DESTINATION_URL=url)
+    assert pinger.wait() == 1
+    [span] = sink.wait_for(1)
+    line = f"Request to {url} failed: no connection; is the server running? (trace {span.trace_id})"
+    assert line in pinger.err.splitlines()
+    assert (span.status, span.attributes["error.type"]) == ("ERROR", "requests.exceptions.ConnectionError")
+    assert "http.response.status_code" not in span.attributes
+
+
+def test_a_server_that_never_answers_is_one_line_and_a_span_in_error(client, sink):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://localhost:{listener.getsockname()[1]}/ping"
+        pinger = client("--count", 1, DESTINATION_URL=url)
+        assert pinger.wait() == 1
+    [span] = sink.wait_for(1)
+    assert f"Request to {url} failed: no answer within 5 s (trace {span.trace_id})" in pinger.err.splitlines()
+    assert (span.status, span.attributes["error.type"]) == ("ERROR", "requests.exceptions.ReadTimeout")
+
+
+def test_the_loop_goes_on_after_a_failure(client, server):
+    port = free_port()
+    pinger = client("--interval", 0.05, DESTINATION_URL=f"http://localhost:{port}/ping")
+    pinger.wait_for("no connection")
+    server(SERVER_PORT=port)
+    pinger.wait_for(r"got \d+ bytes")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:8081/ping",
+        "ftp://localhost/ping",
+        "redis://localhost:6379/0",
+        "http://",
+        "http:///ping",
+        "http://localhost:port/",
+        "http://localhost:99999/",
+        "http://[::1",
+        "nonsense",
+        "x" * 10_000,
+    ],
+)
+def test_a_destination_that_is_no_http_url_is_refused_at_start(client, url):
+    pinger = client("--count", 1, DESTINATION_URL=url)
+    assert pinger.wait() == 1
+    assert pinger.err.splitlines()[-1].startswith("DESTINATION_URL must be like http://localhost:8081/ping")
+    assert "Traceback" not in pinger.err
+    assert pinger.out == ""
+
+
+def test_a_destination_with_credentials_is_refused_and_not_shown(client):
+    pinger = client("--count", 1, DESTINATION_URL="http://user:secret@localhost/ping")
+    assert pinger.wait() == 1
+    assert "without user and password" in pinger.err
+    assert "secret" not in pinger.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--count", "0"), ("--count", "-1"), ("--count", "x"), ("--interval", "0"), ("--interval", "nan"), ("--nope",)],
+)
+def test_a_bad_option_is_one_clear_line(client, arguments):
+    pinger = client(*arguments)
+    assert pinger.wait() == 2
+    assert "error: " in pinger.err.splitlines()[-1]
+    assert "Traceback" not in pinger.err
+
+
+def test_help_explains_the_options(client):
+    pinger = client("--help")
+    assert pinger.wait() == 0
+    for word in ("test", "--count N", "--interval SECONDS", "DESTINATION_URL"):
+        assert word in pinger.out
+
+
+def test_without_settings_it_pings_the_posts_address():
+    with Process.python("client.py", "--count", 1, env=clean_environment()) as pinger:
+        pinger.wait()
+        assert "Request to http://localhost:8081/ping" in pinger.output

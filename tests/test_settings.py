@@ -1,0 +1,246 @@
+"""Every setting, alone and in the combinations that can disagree."""
+
+import os
+import subprocess
+import sys
+
+import grpc
+import pytest
+
+from tests.sink import Sink
+from tests.support import ROOT, clean_environment, free_port
+
+SERVICE = "test-py-manual-otlp"
+
+
+def start_line(client):
+    return client.err.splitlines()[0]
+
+
+@pytest.fixture
+def ping(client, sink):
+    """Run one ping against nothing with exactly these settings; return the client, once its spans are sent."""
+
+    def ping(**settings):
+        defaults = {"OTEL_RESOURCE_ATTRIBUTES": None, "DESTINATION_URL": f"http://localhost:{free_port()}/ping"}
+        process = client("--count", 1, **(defaults | settings))
+        process.wait()
+        return process
+
+    return ping
+
+
+@pytest.mark.parametrize(
+    ("settings", "service"),
+    [
+        ({}, SERVICE),
+        ({"OTEL_SERVICE_NAME": ""}, SERVICE),
+        ({"OTEL_SERVICE_NAME": "  "}, SERVICE),
+        ({"OTEL_RESOURCE_ATTRIBUTES": ""}, SERVICE),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.version=1"}, SERVICE),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name="}, SERVICE),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=attribute"}, "attribute"),
+        ({"OTEL_SERVICE_NAME": "name"}, "name"),
+        ({"OTEL_SERVICE_NAME": "name", "OTEL_RESOURCE_ATTRIBUTES": "service.name=attribute"}, "name"),
+        ({"OTEL_SERVICE_NAME": "", "OTEL_RESOURCE_ATTRIBUTES": "service.name=attribute"}, "attribute"),
+    ],
+)
+def test_the_service_name_is_never_unknown(ping, sink, settings, service):
+    process = ping(**settings)
+    assert sink.wait_for(1)[0].service == service
+    assert start_line(process) == f"Traces of {service} go to {sink.endpoint}"
+
+
+def test_every_resource_attribute_is_kept(ping, sink):
+    ping(OTEL_RESOURCE_ATTRIBUTES="service.version=1,deployment.environment.name=test,team=a%20b")
+    resource = sink.wait_for(1)[0].resource
+    assert (resource["service.version"], resource["deployment.environment.name"]) == ("1", "test")
+    assert resource["team"] == "a b"
+
+
+def test_the_resource_names_the_sdk(ping, sink):
+    ping()
+    resource = sink.wait_for(1)[0].resource
+    assert resource["telemetry.sdk.language"] == "python"
+    assert resource["telemetry.sdk.name"] == "opentelemetry"
+    assert resource["telemetry.sdk.version"]
+
+
+def run_python(code, **settings):
+    """Run `code` beside common.py with these settings."""
+    command, environment = [sys.executable, "-c", code], clean_environment(**settings)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+
+
+def exporter(**settings):
+    """The endpoint, TLS or not, the headers, and the URL of the start line, that `get_otlp_exporter` chooses."""
+    code = (
+        "import common; e = common.get_otlp_exporter()\n"
+        "print(e._endpoint, not e._insecure, dict(e._headers or ()), common.get_otlp_endpoint(), sep='|')"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=clean_environment(**settings),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    endpoint, tls, headers, url = run.stdout.strip().split("|")
+    return endpoint, tls == "True", headers, url
+
+
+TOKEN = {"LS_ACCESS_TOKEN": "secret"}
+HEADER = "{'lightstep-access-token': 'secret'}"
+LIGHTSTEP = "ingest.lightstep.com:443"
+
+
+@pytest.mark.parametrize(
+    ("settings", "endpoint", "tls", "headers"),
+    [
+        ({}, "localhost:4317", False, "{}"),
+        ({"LS_ACCESS_TOKEN": ""}, "localhost:4317", False, "{}"),
+        ({"LS_ACCESS_TOKEN": "  "}, "localhost:4317", False, "{}"),
+        (TOKEN, LIGHTSTEP, True, HEADER),
+        ({"LS_ACCESS_TOKEN": " secret\n"}, LIGHTSTEP, True, HEADER),
+        (TOKEN | {"OTEL_EXPORTER_OTLP_INSECURE": "true"}, LIGHTSTEP, True, HEADER),
+        (TOKEN | {"OTEL_EXPORTER_OTLP_TRACES_INSECURE": "true"}, LIGHTSTEP, True, HEADER),
+        (TOKEN | {"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, LIGHTSTEP, True, HEADER),
+        (TOKEN | {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://satellite:8360"}, "satellite:8360", True, HEADER),
+        (TOKEN | {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://satellite:8360"}, "satellite:8360", False, HEADER),
+        (TOKEN | {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://satellite:8360"}, "satellite:8360", True, HEADER),
+        (TOKEN | {"OTEL_EXPORTER_OTLP_HEADERS": "a=b"}, LIGHTSTEP, True, HEADER),
+        ({"OTEL_EXPORTER_OTLP_HEADERS": "a=b"}, "localhost:4317", False, "{'a': 'b'}"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_HEADERS": "a=b"}, "localhost:4317", False, "{'a': 'b'}"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, "localhost:4317", False, "{}"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": " "}, "localhost:4317", False, "{}"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:1"}, "a:1", False, "{}"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://a:1"}, "a:1", True, "{}"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "a:1"}, "a:1", True, "{}"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "a:1", "OTEL_EXPORTER_OTLP_INSECURE": "TRUE"}, "a:1", False, "{}"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "a:1", "OTEL_EXPORTER_OTLP_TRACES_INSECURE": "true"}, "a:1", False, "{}"),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "a:1",
+                "OTEL_EXPORTER_OTLP_INSECURE": "true",
+                "OTEL_EXPORTER_OTLP_TRACES_INSECURE": "false",
+            },
+            "a:1",
+            True,
+            "{}",
+        ),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:1", "OTEL_EXPORTER_OTLP_INSECURE": "false"}, "a:1", False, "{}"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://a:1", "OTEL_EXPORTER_OTLP_INSECURE": "true"}, "a:1", True, "{}"),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:1", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://b:2"},
+            "b:2",
+            False,
+            "{}",
+        ),
+    ],
+)
+def test_the_endpoint_follows_the_settings_and_the_start_line_tells_tls(settings, endpoint, tls, headers):
+    chosen = exporter(**settings)
+    assert chosen[:3] == (endpoint, tls, headers)
+    assert chosen[3] == f"{'https' if tls else 'http'}://{endpoint}"
+
+
+def test_the_start_line_names_lightstep_and_not_the_token(ping):
+    process = ping(LS_ACCESS_TOKEN="secret-token", OTEL_EXPORTER_OTLP_ENDPOINT=None)
+    assert start_line(process) == f"Traces of {SERVICE} go to https://ingest.lightstep.com:443"
+    assert "secret-token" not in process.output
+
+
+def test_the_token_goes_along_as_a_header_to_a_satellite(ping, sink):
+    ping(LS_ACCESS_TOKEN="secret-token")
+    [span] = sink.wait_for(1)
+    assert sink.headers[0]["lightstep-access-token"] == "secret-token"
+    assert "secret-token" not in str([span.attributes, span.resource, span.events, span.message])
+
+
+def test_the_token_goes_along_over_tls(ping, tls):
+    sink = Sink(credentials=tls.credentials)
+    ping(
+        LS_ACCESS_TOKEN="secret-token",
+        OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint,
+        OTEL_EXPORTER_OTLP_INSECURE="true",
+        OTEL_EXPORTER_OTLP_CERTIFICATE=tls.certificate,
+    )
+    sink.wait_for(1)
+    sink.stop()
+    assert sink.headers[0]["lightstep-access-token"] == "secret-token"
+
+
+@pytest.fixture
+def tls(tmp_path):
+    """A certificate for localhost, and the credentials of a server that shows it."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate]
+    subprocess.run(command, check=True, capture_output=True)
+    credentials = grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
+    return type("TLS", (), {"certificate": certificate, "credentials": credentials})
+
+
+def test_headers_from_the_environment_are_sent_without_a_token(ping, sink):
+    ping(OTEL_EXPORTER_OTLP_HEADERS="api-key=abc")
+    sink.wait_for(1)
+    assert sink.headers[0]["api-key"] == "abc"
+
+
+def test_the_sampler_of_the_environment_is_used(ping, sink):
+    process = ping(OTEL_TRACES_SAMPLER="always_off")
+    assert process.returncode == 1  # it ended by itself, so its last export is over
+    assert sink.spans == []
+
+
+def test_the_batch_settings_of_the_environment_are_used(client, sink):
+    url = f"http://localhost:{free_port()}/"
+    settings = {"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": 1, "OTEL_BSP_SCHEDULE_DELAY": 60_000}
+    client("--count", 3, "--interval", 0.01, DESTINATION_URL=url, **settings).wait()
+    assert [len(request.resource_spans[0].scope_spans[0].spans) for request in sink.requests] == [1, 1, 1]
+
+
+def test_span_limits_of_the_environment_are_used(ping, sink):
+    ping(OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=1)
+    assert len(sink.wait_for(1)[0].attributes) == 1
+
+
+@pytest.mark.parametrize("value", ["true", "True", " TRUE "])
+def test_otel_sdk_disabled_turns_tracing_off_and_everything_else_works(server, client, sink, value):
+    process = server(OTEL_SDK_DISABLED=value)
+    pinger = client("--count", 1, DESTINATION_URL=f"{process.url}/ping", OTEL_SDK_DISABLED=value)
+    assert pinger.wait() == 0
+    assert process.stop() == 0
+    assert sink.spans == []
+    assert start_line(pinger) == "Tracing is off: OTEL_SDK_DISABLED is set."
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "abc"),
+        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "ten"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zip"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "-1"),
+    ],
+)
+@pytest.mark.parametrize("program", ["client.py", "server.py"])
+def test_a_setting_that_the_sdk_refuses_is_one_clear_line(start, program, variable, value):
+    process = start(program, **{variable: value})
+    assert process.wait() == 1
+    [line] = process.err.splitlines()
+    assert line.startswith("Tracing cannot start: ")
+    assert variable in line
+    assert "Traceback" not in process.output
+
+
+def test_get_tracer_works_without_an_argument_and_more_than_once():
+    code = (
+        "from common import get_tracer; from opentelemetry import trace\n"
+        "first = get_tracer(); provider = trace.get_tracer_provider(); get_tracer('x')\n"
+        "assert trace.get_tracer_provider() is provider"
+    )
+    run = run_python(code)
+    assert run.stderr == f"Traces of {SERVICE} go to http://localhost:4317{os.linesep}"
