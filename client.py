@@ -71,33 +71,26 @@ def get_destination_url():
     try:
         requests.Request("GET", url).prepare()
         parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc and parts.port != 0
-    except (ValueError, requests.RequestException):
+        (parts.hostname or "").encode("idna")
+        usable = parts.scheme in ("http", "https") and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:  # of which requests' own errors for a URL are kinds
         usable = False
     if not usable:  # it is not printed: it may hold a password
         sys.exit("DESTINATION_URL must be like http://localhost:8081/ping, without user and password.")
     return url
 
 
-def positive(number):
-    """Return a function that reads a `number` (the type int or float) above zero, for argparse."""
-
-    def read(text):
-        if not 0 < number(text) < 1e9:
-            raise ValueError
-        return number(text)
-
-    read.__name__ = f"positive {number.__name__}"  # argparse's message holds it
-    return read
-
-
 def main():
     """Ping until Ctrl+C, or --count times; return the exit status (int): 0 when every ping went well, else 1."""
     parser = argparse.ArgumentParser(description="Ping the server at DESTINATION_URL, in one trace with it.")
     parser.add_argument("ignored", nargs="*", metavar="test", help="has no effect, as in the post")
-    parser.add_argument("--count", type=positive(int), metavar="N", help="stop after N pings")
-    parser.add_argument("--interval", type=positive(float), default=5, metavar="SECONDS", help="between pings (5)")
+    parser.add_argument("--count", type=int, metavar="N", help="stop after N pings (default: never)")
+    parser.add_argument("--interval", type=float, default=5, metavar="SECONDS", help="between pings (default: 5)")
     arguments = parser.parse_args()
+    if arguments.count is not None and arguments.count < 1:
+        parser.error("--count must be at least 1")
+    if not 0 <= arguments.interval < 1e9:  # not: so that NaN is refused too
+        parser.error("--interval must be a number of seconds from 0 up")
     url = get_destination_url()
     pings = failures = 0
     try:

@@ -132,6 +132,8 @@ def test_the_loop_goes_on_after_a_failure(client, server):
         "http://localhost:port/",
         "http://localhost:99999/",
         "http://[::1",
+        "http://a..b/",
+        "mailto:somebody",
         "nonsense",
         "x" * 10_000,
     ],
@@ -153,7 +155,15 @@ def test_a_destination_with_credentials_is_refused_and_not_shown(client):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--count", "0"), ("--count", "-1"), ("--count", "x"), ("--interval", "0"), ("--interval", "nan"), ("--nope",)],
+    [
+        ("--count", "0"),
+        ("--count", "-1"),
+        ("--count", "x"),
+        ("--interval", "-1"),
+        ("--interval", "nan"),
+        ("--interval", "inf"),
+        ("--nope",),
+    ],
 )
 def test_a_bad_option_is_one_clear_line(client, arguments):
     pinger = client(*arguments)
