@@ -76,7 +76,7 @@ MONGO = {
     DB_COLLECTION_NAME: "tests",
     DB_OPERATION_NAME: "find",
     SERVER_ADDRESS: mongo_host,
-    SERVER_PORT: mongo_port,
+    SERVER_PORT: mongo_port or 27017,  # a mongodb+srv:// URI has none
 }
 
 
@@ -102,8 +102,8 @@ def get_attributes_from_flask_request(request):
         URL_PATH: request.path,
         URL_QUERY: request.query_string.decode(errors="replace") or None,
         SERVER_ADDRESS: host.strip("[]") or request.server[0],
-        SERVER_PORT: int(port or request.server[1]),
-        CLIENT_ADDRESS: request.remote_addr,
+        SERVER_PORT: int(port) if port else request.server[1],
+        CLIENT_ADDRESS: request.remote_addr or None,
         USER_AGENT_ORIGINAL: request.headers.get("User-Agent"),
         NETWORK_PROTOCOL_VERSION: request.environ["SERVER_PROTOCOL"].removeprefix("HTTP/"),
     }
