@@ -1,0 +1,141 @@
+"""What the README and the docs show is true."""
+
+import re
+import shlex
+
+import pytest
+
+from tests.support import ROOT, MongoDB, Redis, free_port
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```\n(.*?)^```$", README, re.M | re.S)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def block(text):
+    """Return the one block of code that has `text` in it."""
+    [found] = [block for block in BLOCKS if text in block]
+    return found
+
+
+def exports(terminal):
+    """Return what the commands under `# terminal N` export, the token aside."""
+    pairs = re.findall(r"^\$ export (\w+)=(.*)$", block(f"# {terminal}\n"), re.M)
+    return {name: shlex.split(value)[0] for name, value in pairs if name != "LS_ACCESS_TOKEN"}
+
+
+def shape(picture):
+    """Return a picture without what differs from run to run: ids, times, ports, and how wide it was drawn."""
+    picture = re.sub(r"[━╸╺]+|\d[\d.]* (ns|µs|ms|s)\b|trace [0-9a-f]{32}|127\.0\.0\.1:\d+", " ", picture)
+    return " ".join(re.sub(r"[│├└]", " ", picture).split())
+
+
+@pytest.fixture
+def pictures(start, tmp_path):
+    """Run the programs as the README says; return what the viewer shows while Redis runs, and once it is stopped."""
+
+    def pictures():
+        otlp = free_port()
+        viewer = start("-m", "viewer", VIEWER_OTLP_PORT=otlp, VIEWER_WEB_PORT=free_port()).wait_for_port(otlp)
+        settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{otlp}", "OTEL_BSP_SCHEDULE_DELAY": 100}
+        port = free_port()
+        url = f"http://127.0.0.1:{port}/ping"
+        with Redis(free_port(), tmp_path) as redis, MongoDB(free_port(), tmp_path) as mongodb:
+            databases = {
+                "REDIS_URL": redis.url.replace("localhost", "127.0.0.1"),
+                "MONGODB_URI": mongodb.uri.replace("localhost", "127.0.0.1"),
+            }
+            server = start("server.py", SERVER_PORT=port, **databases, **settings, **exports("terminal 1"))
+            server.wait_for_port(port)
+            client = start("client.py", "test", DESTINATION_URL=url, **settings, **exports("terminal 2"))
+            viewer.wait_for(r"(?s)trace \w{32}.*\n\n")
+            redis.kill()
+            viewer.wait_for(r"(?s)ConnectionError.*\n\n")
+        return viewer.out, client
+
+    return pictures
+
+
+def test_the_pictures_are_what_the_viewer_shows(pictures):
+    shown, _ = pictures()
+    healthy, broken = (shape(block(text)) for text in ("└ pymongo_integration", "redis.exceptions"))
+    assert healthy in shape(shown)
+    assert broken in shape(shown)
+
+
+def test_the_clients_lines_are_what_it_prints(pictures):
+    _, client = pictures()
+    varying = r"localhost:\d+|127\.0\.0\.1:\d+|\d+ bytes|[0-9a-f]{32}"
+    shown = [re.sub(varying, "", line) for line in block("Request to http").splitlines()]
+    printed = [re.sub(varying, "", line) for line in (client.err.splitlines()[0], client.out.splitlines()[0])]
+    assert shown == printed
+
+
+def test_the_help_is_what_the_client_prints(start):
+    client = start("client.py", "--help", COLUMNS="100")
+    assert client.wait() == 0
+    assert block("usage: client.py") == f"$ python client.py --help\n{client.out}"
+
+
+def test_every_make_target_it_names_exists():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    for page in PAGES:
+        assert set(re.findall(r"`?make ([a-z]+)`", page.read_text())) <= targets
+
+
+def test_every_requirements_file_it_names_exists():
+    for command in re.findall(r"^\$ pip install (.*)$", README, re.M):
+        for name in re.findall(r"\S+\.txt", command):
+            assert (ROOT / name).is_file()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page):
+    for link in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        path, _, anchor = link.partition("#")
+        if path.startswith("https://"):
+            continue
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        headings = re.findall(r"^#+ (.*)$", target.read_text(), re.M) if anchor else []
+        assert not anchor or anchor in {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}, link
+
+
+def test_every_setting_in_the_table_is_read_somewhere():
+    table = README.split("## Settings")[1].split("\n## ")[0]
+    code = "".join(p.read_text() for folder in (".", "viewer", "demo") for p in (ROOT / folder).glob("*.py"))
+    variables = set(re.findall(r"`([A-Z][A-Z_]+[A-Z])`", table))
+    assert variables
+    for variable in variables - {"OTEL_SERVICE_NAME"}:
+        assert variable in code, variable
+
+
+def test_every_setting_that_is_read_is_in_the_table():
+    table = README.split("## Settings")[1].split("\n## ")[0]
+    code = "".join(p.read_text() for folder in (".", "viewer", "demo") for p in (ROOT / folder).glob("*.py"))
+    ours = set(re.findall(r"\"((?:LS|REDIS|MONGODB|SERVER|VIEWER|DESTINATION)_[A-Z_]+)\"", code))
+    assert ours
+    assert ours - {"SERVER_PROTOCOL"} <= set(re.findall(r"`([A-Z_]+)`", table))  # that one is of WSGI
+
+
+def test_the_table_of_spans_is_the_contract_that_the_other_tests_hold():
+    rows = re.findall(r"^\| `([^`]+)` \| (?:client|server) \| ([A-Z]+) \|", README, re.M)
+    assert dict(rows) == {
+        "client operation": "CLIENT",
+        "/ping": "SERVER",
+        "redis_integration": "INTERNAL",
+        "server redis operation": "CLIENT",
+        "pymongo_integration": "INTERNAL",
+        "server pymongo operation": "CLIENT",
+    }
+
+
+@pytest.mark.parametrize(
+    ("terminal", "service", "command"),
+    [("terminal 1", "server", "python server.py"), ("terminal 2", "client", "python client.py test")],
+)
+def test_the_commands_of_the_two_terminals_are_the_posts(terminal, service, command):
+    assert exports(terminal)["OTEL_RESOURCE_ATTRIBUTES"].startswith(
+        f"service.name=py-opentelemetry-manual-otlp-{service},"
+    )
+    assert block(f"# {terminal}\n").splitlines()[-1] == f"$ {command}"
