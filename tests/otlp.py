@@ -1,0 +1,52 @@
+"""OTLP requests made by hand, for what no SDK would send."""
+
+import itertools
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+NOON = 1_700_000_000_000_000_000  # in nanoseconds since 1970
+ids = itertools.count(1)
+
+
+def attribute(key, value):
+    """Return an attribute with a text."""
+    return KeyValue(key=key, value=AnyValue(string_value=value))
+
+
+def trace_id(number):
+    """Return the trace id that `span(trace=number)` has, as a reader writes it."""
+    return f"{number:032x}"
+
+
+def span(name="work", trace=1, id=None, parent=0, start=0, end=10, failed=False, **fields):
+    """Return a span: `start` and `end` in milliseconds after noon; `parent` 0 makes a root."""
+    fields = {
+        "trace_id": trace.to_bytes(16, "big"),
+        "span_id": (id or next(ids) + 2**32).to_bytes(8, "big"),
+        "parent_span_id": parent.to_bytes(8, "big") if parent else b"",
+        "name": name,
+        "start_time_unix_nano": NOON + start * 1_000_000,
+        "end_time_unix_nano": NOON + end * 1_000_000,
+        "status": Status(code=Status.STATUS_CODE_ERROR) if failed else None,
+    } | fields
+    return Span(**fields)
+
+
+def exception(type="ValueError", message="no good"):
+    """Return the event that `record_exception` adds."""
+    return Span.Event(
+        name="exception",
+        attributes=[attribute("exception.type", type), attribute("exception.message", message)],
+    )
+
+
+def request(*spans, service="shop", scope="tests"):
+    """Return a request with these spans of one service."""
+    request = ExportTraceServiceRequest()
+    resource_spans = request.resource_spans.add()
+    resource_spans.resource.attributes.append(attribute("service.name", service))
+    scope_spans = resource_spans.scope_spans.add(spans=spans)
+    scope_spans.scope.name = scope
+    return request

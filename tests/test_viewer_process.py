@@ -1,0 +1,300 @@
+"""`python -m viewer` as a process: how it starts, shows traces of real senders, and leaves."""
+
+import fcntl
+import os
+import pty
+import re
+import signal
+import struct
+import sys
+import termios
+import threading
+import time
+
+import grpc
+import pytest
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from tests.otlp import request, span, trace_id
+from tests.support import Process, clean_environment, free_port, wait_until
+from viewer.__main__ import is_loopback
+
+READY = r"takes OTLP/gRPC on http://127.0.0.1:\d+"
+
+
+@pytest.fixture
+def port():
+    return free_port()
+
+
+@pytest.fixture
+def viewer(port):
+    """Start viewers on `port`: `viewer(**settings)`; `stdout` may be a file."""
+    processes = []
+
+    def viewer(stdout=None, **settings):
+        settings = {"VIEWER_OTLP_PORT": port, "VIEWER_WEB_PORT": free_port(), "COLUMNS": ""} | settings
+        options = {"stdout": stdout} if stdout is not None else {}
+        processes.append(Process.python("-m", "viewer", env=clean_environment(**settings), **options))
+        return processes[-1]
+
+    yield viewer
+    for process in processes:
+        process.__exit__()
+
+
+@pytest.fixture
+def send(port):
+    """Send spans to `port` by hand."""
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        export = trace_service_pb2_grpc.TraceServiceStub(channel).Export
+        yield lambda *spans: export(request(*spans), wait_for_ready=True, timeout=20)
+
+
+def test_it_says_where_it_listens(viewer, port):
+    assert viewer().wait_for(READY)[0].endswith(f":{port}")
+
+
+def test_it_shows_a_trace_of_the_sdk(viewer, port):
+    process = viewer()
+    process.wait_for(READY)
+    provider = TracerProvider(resource=Resource.create({"service.name": "shop"}), shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"http://localhost:{port}")))
+    tracer = provider.get_tracer("tests")
+    with pytest.raises(ValueError), tracer.start_as_current_span("order"), tracer.start_as_current_span("pay"):
+        raise ValueError("no money")
+    provider.shutdown()
+    process.wait_for(r"trace [0-9a-f]{32}  2 spans, 1 service, .*, 2 errors")
+    process.wait_for(r"✗ order +shop +INTERNAL")
+    process.wait_for(r"✗ └ pay +shop +INTERNAL .*\n +ValueError: no money\n")
+    assert "\x1b" not in process.out
+
+
+def test_it_shows_two_services_as_one_trace(viewer, port):
+    """The contract's client and server, as two providers whose batches arrive one after the other."""
+    process = viewer()
+    process.wait_for(READY)
+    for service, spans in (("server", [span("/ping", id=2, parent=1)]), ("client", [span("client operation", id=1)])):
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            trace_service_pb2_grpc.TraceServiceStub(channel).Export(request(*spans, service=service))
+    process.wait_for(r"2 spans, 2 services")
+    process.wait_for(r"client operation +client .*\n  └ /ping +server ")
+    assert "incomplete" not in process.out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_in_order_with_the_last_trace_shown(viewer, send, number):
+    process = viewer()
+    process.wait_for(READY)
+    send(span("the last one"), span("part of another", trace=2, parent=9))
+    assert process.stop(number) == 0
+    assert "the last one" in process.out
+    assert "part of another" in process.out
+    assert process.err == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_starts_is_quiet(viewer, number):
+    process = viewer()
+    wait_until(lambda: _catches(process.pid, signal.SIGTERM), "it has the signals in hand")
+    assert process.stop(number) in (0, -signal.SIGINT)  # CPython takes the latter in the midst of an eval()
+    assert process.err == ""
+
+
+def _catches(pid, number):
+    """Whether the process has a handler for a signal."""
+    with open(f"/proc/{pid}/status") as file:
+        caught = next(line.split()[1] for line in file if line.startswith("SigCgt"))
+    return int(caught, 16) >> (number - 1) & 1
+
+
+def test_senders_that_are_still_connected_do_not_keep_it(viewer, port, send):
+    process = viewer()
+    process.wait_for(READY)
+    stalled = threading.Event()
+
+    def stall():
+        stalled.wait()
+        yield b""
+
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        method = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+        call = channel.stream_unary(method).future(stall())
+        send(span("shown"))
+        assert process.stop() == 0
+        stalled.set()
+        call.exception()
+    assert "shown" in process.out
+    assert process.err == ""
+
+
+def read_start(reader):
+    """Read from a pipe what a viewer says at its start, up to the empty line."""
+    start = bytearray()
+    wait_until(lambda: start.extend(os.read(reader, 1)) or start.endswith(b"\n\n"), "its start lines")
+
+
+def waiting_bytes(reader):
+    """How much there is to read in a pipe."""
+    return struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, bytes(4)))[0]
+
+
+@pytest.fixture
+def stuck(viewer, send):
+    """A viewer in the middle of a write that nobody reads."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    process = viewer(stdout=writer)
+    os.close(writer)
+    read_start(reader)
+    send(*(span(id=id, parent=id - 1) for id in range(1, 60)))
+    wait_until(lambda: waiting_bytes(reader) == 4096, "a full pipe")
+    yield process
+    os.close(reader)
+
+
+def test_a_terminal_that_takes_no_more_does_not_keep_it(stuck):
+    assert stuck.stop() == 0
+    assert stuck.err == ""
+
+
+def test_a_second_signal_ends_it_at_once(stuck):
+    deadline = time.monotonic() + 20
+    while stuck.returncode is None and time.monotonic() < deadline:
+        stuck.send(signal.SIGINT)
+        time.sleep(0.05)
+    assert stuck.returncode == -signal.SIGINT
+    assert stuck.err == ""
+
+
+def test_it_ends_quietly_when_nobody_reads_any_more(viewer, send):
+    reader, writer = os.pipe()
+    process = viewer(stdout=writer)
+    os.close(writer)
+    read_start(reader)
+    os.close(reader)
+    send(span())
+    assert process.wait() == 0
+    assert process.err == ""
+
+
+def test_it_runs_without_any_stdout(port, send):
+    command = f"exec {sys.executable} -m viewer >&-"
+    settings = clean_environment(VIEWER_OTLP_PORT=port, VIEWER_WEB_PORT=free_port())
+    with Process("sh", "-c", command, env=settings) as process:
+        send(span())
+        assert process.stop() == 0
+        assert process.err == ""
+
+
+def test_a_taken_port_is_one_line_that_names_the_variable(viewer, port):
+    first = viewer()
+    first.wait_for(READY)
+    second = viewer()
+    assert second.wait() == 1
+    assert second.out == ""
+    (line,) = second.err.splitlines()
+    assert f"port {port}" in line
+    assert "VIEWER_OTLP_PORT" in line
+    assert first.returncode is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("VIEWER_OTLP_PORT", "abc"),
+        ("VIEWER_OTLP_PORT", "65536"),
+        ("VIEWER_OTLP_PORT", "-1"),
+        ("VIEWER_OTLP_PORT", "9" * 10_000),
+        ("VIEWER_MAX_TRACES", "0"),
+        ("VIEWER_MAX_TRACES", "many"),
+        ("VIEWER_MAX_SPANS", "1.5"),
+        ("VIEWER_HOST", "no such host"),
+    ],
+)
+def test_a_bad_setting_is_one_line_that_names_it(viewer, name, value):
+    process = viewer(**{name: value})
+    assert process.wait() == 1
+    (line,) = process.output.splitlines()
+    assert name in line or value in line
+    assert len(line) < 200
+
+
+@pytest.mark.parametrize("name", ["VIEWER_HOST", "VIEWER_MAX_TRACES", "VIEWER_MAX_SPANS"])
+def test_a_blank_setting_is_none(viewer, name):
+    viewer(**{name: " "}).wait_for(READY)
+
+
+def test_the_bounds_can_be_set(viewer, send):
+    process = viewer(VIEWER_MAX_TRACES=3, VIEWER_MAX_SPANS=2)
+    process.wait_for(READY)
+    response = send(*(span() for _ in range(5)))
+    assert response.partial_success.rejected_spans == 3
+    process.wait_for("cut: 3 spans")
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("127.1.2.3", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.168.1.2", False),
+        ("example.org", False),
+    ],
+)
+def test_it_knows_what_stays_on_this_machine(host, expected):
+    assert is_loopback(host) == expected
+
+
+def on_a_terminal(viewer, send, width, **settings):
+    """Return what a viewer writes to a terminal for one trace in error."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+    process = viewer(stdout=slave, **settings)
+    os.close(slave)
+    send(span("root", id=1, failed=True, status={"code": 2, "message": "broken"}), span("child", parent=1))
+    output = bytearray()
+    wait_until(lambda: output.extend(os.read(master, 10_000)) or b"child" in output, "the picture")
+    process.stop()
+    os.close(master)
+    return output.decode()
+
+
+def test_a_terminal_gets_colours_and_its_own_width(viewer, send):
+    text = on_a_terminal(viewer, send, 66, TERM="xterm-256color")
+    assert "\x1b[31m✗" in text
+    (root,) = (line for line in text.splitlines() if "root" in line)
+    assert len(re.sub(r"\x1b\[[\d;]*m", "", root)) == 66
+
+
+def test_no_color_is_respected(viewer, send):
+    text = on_a_terminal(viewer, send, 66, TERM="xterm-256color", NO_COLOR=1)
+    assert "✗ root" in text
+    assert "\x1b[31m" not in text
+
+
+def test_a_stdout_without_utf8_gets_ascii(viewer, send):
+    process = viewer(PYTHONIOENCODING="ascii")
+    process.wait_for(READY)
+    send(span("größe", id=1, failed=True), span("child", parent=1))
+    process.wait_for(r"x gr\?\?e")
+    process.wait_for(r"` child")
+    assert process.err == ""
+
+
+def test_a_flood_does_not_take_it_down(viewer, send):
+    process = viewer(VIEWER_MAX_TRACES=100, VIEWER_MAX_SPANS=1000)
+    process.wait_for(READY)
+    for first in range(1, 2001, 100):
+        send(*(span(trace=number) for number in range(first, first + 100)))
+    process.wait_for(trace_id(2000))
+    process.wait_for("traces not drawn")
+    assert process.stop() == 0

@@ -1,0 +1,359 @@
+"""The store: what it keeps, what it refuses, what leaves, and what it answers."""
+
+import random
+import threading
+import time
+
+import pytest
+
+from tests.otlp import NOON, attribute, request, span, trace_id
+from viewer.store import MAX_NAME_LENGTH, MAX_NAMES, OTHER_SERVICES, Refused, Store
+
+
+def summary_of(*requests, **bounds):
+    store = Store(**bounds)
+    for each in requests:
+        store.add(each)
+    (summary,) = store.summaries()
+    return summary
+
+
+def test_an_empty_store_has_nothing_to_show():
+    store = Store()
+    assert store.summaries() == []
+    assert store.services() == []
+    assert store.kept() == store.dropped == store.revision == 0
+    assert store.trace(trace_id(1)) is None
+
+
+def test_a_summary_tells_what_a_list_shows():
+    client = request(span("GET", id=1, start=0, end=100), service="client")
+    server = request(
+        span("/ping", id=2, parent=1, start=20, end=80, failed=True),
+        span("query", id=3, parent=2, start=30, end=120),
+        service="server",
+    )
+    summary = summary_of(server, client)
+    assert summary.trace_id == trace_id(1)
+    assert (summary.root_service, summary.root_name) == ("client", "GET")
+    assert (summary.start_ns, summary.end_ns) == (NOON, NOON + 120_000_000)
+    assert (summary.span_count, summary.error_count) == (3, 1)
+    assert summary.services == (("client", 1, 0), ("server", 2, 1))
+    assert summary.span_names == {"GET", "/ping", "query"}
+    assert summary.complete
+
+
+def test_spans_may_arrive_in_any_order():
+    spans = [span("root", id=1), span("child", id=2, parent=1), span("grandchild", id=3, parent=2)]
+    forward = summary_of(*(request(each) for each in spans))
+    backward = summary_of(*(request(each) for each in reversed(spans)))
+    assert backward.complete
+    for name in forward.__dataclass_fields__.keys() - {"arrived"}:
+        assert getattr(forward, name) == getattr(backward, name)
+
+
+def test_missing_parents_and_the_spans_that_wait_for_them_are_counted():
+    store = Store()
+    store.add(request(span(id=1), span(id=3, parent=2), span(id=4, parent=2), span(id=6, parent=5)))
+    (summary,) = store.summaries()
+    assert (summary.has_root, summary.orphan_count, summary.missing_count) == (True, 3, 2)
+    store.add(request(span(id=2, parent=1)))
+    (summary,) = store.summaries()
+    assert (summary.orphan_count, summary.missing_count, summary.complete) == (1, 1, False)
+    store.add(request(span(id=5, parent=1)))
+    assert store.summaries()[0].complete
+
+
+def test_without_a_root_the_earliest_orphan_gives_the_name():
+    summary = summary_of(
+        request(span("late", id=3, parent=9, start=5), service="b"),
+        request(span("early", id=2, parent=8, start=1), span("child", id=4, parent=2, start=0), service="a"),
+    )
+    assert (summary.root_service, summary.root_name) == ("a", "early")
+    assert not summary.has_root
+    assert not summary.complete
+
+
+def test_spans_that_are_each_others_parents_have_no_root():
+    summary = summary_of(request(span("a", id=1, parent=2), span("b", id=2, parent=1), span("c", id=3, parent=3)))
+    assert (summary.span_count, summary.orphan_count) == (3, 0)
+    assert not summary.complete
+    assert summary.root_name == "a"
+
+
+def test_a_parent_of_zeros_is_none():
+    assert summary_of(request(span(parent_span_id=bytes(8)))).complete
+
+
+def test_times_that_were_not_set_do_not_stretch_a_trace():
+    summary = summary_of(request(span(id=1, start_time_unix_nano=0), span(id=2, parent=1, end_time_unix_nano=0)))
+    assert (summary.start_ns, summary.end_ns) == (NOON, NOON + 10_000_000)
+
+
+def test_an_end_before_its_start_does_not_turn_a_trace_around():
+    summary = summary_of(request(span(start=10, end=5)))
+    assert summary.start_ns == summary.end_ns == NOON + 10_000_000
+
+
+def test_a_batch_that_was_sent_twice_counts_once():
+    store = Store()
+    batch = request(span(id=1), span(id=2, parent=9, failed=True))
+    store.add(batch)
+    (before,) = store.summaries()
+    assert store.add(batch) == Refused()
+    assert store.summaries() == [before]
+    assert len(store.trace(trace_id(1)).resource_spans[0].scope_spans[0].spans) == 2
+
+
+def test_the_same_span_twice_in_a_batch_counts_once():
+    assert summary_of(request(span(id=1), span(id=1))).span_count == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("trace_id", b""),
+        ("trace_id", b"short"),
+        ("trace_id", b"x" * 17),
+        ("trace_id", bytes(16)),
+        ("span_id", b""),
+        ("span_id", b"x" * 9),
+        ("span_id", bytes(8)),
+        ("parent_span_id", b"x" * 7),
+        ("parent_span_id", b"x" * 16),
+    ],
+)
+def test_a_malformed_id_is_refused_and_named_and_the_rest_is_kept(field, value):
+    store = Store()
+    refused = store.add(request(span(**{field: value}), span()))
+    assert refused.count == 1
+    assert refused.reason.startswith(f"{field} ")
+    assert refused.reason.endswith("(1)")
+    assert store.summaries()[0].span_count == 1
+    assert store.refused == refused
+
+
+def test_several_reasons_are_told_apart_and_counted():
+    refused = Store().add(request(span(trace_id=b""), span(trace_id=b"x"), span(span_id=b"")))
+    assert refused.count == 3
+    assert "trace_id" in refused.reason
+    assert "(2); span_id" in refused.reason
+
+
+def test_what_is_only_strange_is_kept():
+    store = Store()
+    strange = [
+        span(name=""),
+        span(kind=77),
+        span(start=9, end=3),
+        span(end_time_unix_nano=2**64 - 1),
+        span(name="\x1b[2J" * 100_000),
+        span(attributes=[attribute("", "")] * 1_000),
+    ]
+    assert store.add(request(*strange)) == Refused()
+    assert store.summaries()[0].span_count == len(strange)
+
+
+def test_a_service_that_gives_no_name_is_unknown():
+    nameless = request(span())
+    del nameless.resource_spans[0].resource.attributes[:]
+    assert summary_of(nameless).services == (("unknown_service", 1, 0),)
+
+
+def test_a_trace_comes_back_as_it_was_sent():
+    sent = request(
+        span("a", id=1, attributes=[attribute("k", "v")], trace_state="x=y", flags=0x101),
+        span("b", id=2, parent=1),
+    )
+    sent.resource_spans[0].schema_url = "https://example.org/resource"
+    sent.resource_spans[0].scope_spans[0].schema_url = "https://example.org/scope"
+    sent.resource_spans[0].scope_spans[0].scope.version = "1.2"
+    store = Store()
+    store.add(sent)
+    assert list(store.trace(trace_id(1)).resource_spans) == list(sent.resource_spans)
+
+
+def test_spans_of_one_resource_and_scope_come_back_together():
+    store = Store()
+    store.add(request(span("a", id=1), service="one"))
+    store.add(request(span("b", id=2, parent=1), service="two"))
+    store.add(request(span("c", id=3, parent=1), service="one"))
+    store.add(request(span("d", id=4, parent=1), service="one", scope="other"))
+    names = [
+        [[each.name for each in scope.spans] for scope in resource.scope_spans]
+        for resource in store.trace(trace_id(1)).resource_spans
+    ]
+    assert names == [[["a", "c"], ["d"]], [["b"]]]
+
+
+def test_a_trace_holds_only_its_own_spans():
+    store = Store()
+    store.add(request(span("a", trace=1), span("b", trace=2)))
+    (resource_spans,) = store.trace(trace_id(2)).resource_spans
+    assert [each.name for each in resource_spans.scope_spans[0].spans] == ["b"]
+
+
+@pytest.mark.parametrize("unknown", ["", "xyz", "12", trace_id(2), "ü" * 32])
+def test_an_unknown_id_has_no_trace_and_no_summary(unknown):
+    store = Store()
+    store.add(request(span()))
+    assert store.trace(unknown) is None
+    assert store.summary(unknown) is None
+
+
+def test_one_summary_can_be_asked_for():
+    store = Store()
+    store.add(request(span("a", trace=1), span("b", trace=2)))
+    assert store.summary(trace_id(1)).root_name == "a"
+
+
+def test_services_are_sorted_and_named_once():
+    store = Store()
+    for service, number in (("b", 1), ("a", 2), ("b", 3)):
+        store.add(request(span(trace=number), service=service))
+    assert store.services() == ["a", "b"]
+
+
+def test_the_newest_trace_comes_first_and_keeps_its_place_when_an_older_one_grows():
+    store = Store()
+    for number in (1, 2, 3):
+        store.add(request(span(trace=number)))
+    store.add(request(span(trace=1, parent=7)))
+    assert [summary.trace_id for summary in store.summaries()] == [trace_id(3), trace_id(2), trace_id(1)]
+
+
+def test_the_revision_grows_with_every_change():
+    store = Store()
+    seen = [store.revision]
+    for number in (1, 2):
+        store.add(request(span(trace=number)))
+        seen.append(store.revision)
+    assert seen == sorted(set(seen))
+
+
+def test_past_the_bound_on_traces_the_one_quiet_for_longest_leaves():
+    store = Store(max_traces=2)
+    store.add(request(span(trace=1), span(trace=2)))
+    store.add(request(span(trace=1, parent=7)))
+    store.add(request(span(trace=3)))
+    assert {summary.trace_id for summary in store.summaries()} == {trace_id(1), trace_id(3)}
+    assert (store.kept(), store.dropped) == (2, 1)
+
+
+def test_past_the_bound_on_spans_whole_traces_leave():
+    store = Store(max_spans=10)
+    for number in (1, 2, 3):
+        store.add(request(*(span(trace=number) for _ in range(4))))
+    assert [summary.span_count for summary in store.summaries()] == [4, 4]
+    assert store.dropped == 1
+
+
+def test_past_the_bound_on_memory_whole_traces_leave():
+    store = Store(max_bytes=1_000_000)
+    for number in range(1, 31):
+        store.add(request(span("x" * 100_000, trace=number)))
+    assert 5 < store.kept() < 10
+    assert store.kept() + store.dropped == 30
+
+
+def test_a_trace_grows_to_its_bound_and_the_rest_is_refused_and_counted():
+    store = Store(max_spans_per_trace=3)
+    refused = store.add(request(*(span() for _ in range(5)), span(trace=2)))
+    assert refused == Refused(2, "one trace holds at most 3 spans (2)")
+    assert [(each.span_count, each.refused_count) for each in store.summaries()] == [(1, 0), (3, 2)]
+
+
+def test_a_trace_grows_to_a_quarter_of_the_memory():
+    store = Store(max_bytes=1_000_000)
+    refused = store.add(request(*(span("x" * 50_000) for _ in range(10))))
+    (summary,) = store.summaries()
+    assert 2 < summary.span_count < 5
+    assert refused.count == summary.refused_count == 10 - summary.span_count
+
+
+def test_a_span_too_big_for_any_trace_leaves_none_behind():
+    store = Store(max_bytes=1_000_000)
+    assert store.add(request(span("x" * 300_000))).count == 1
+    assert store.kept() == 0
+
+
+def test_bounds_smaller_than_one_batch_hold_too():
+    store = Store(max_traces=1, max_spans=2)
+    store.add(request(*(span(trace=number) for number in range(1, 100))))
+    store.add(request(*(span(trace=200) for _ in range(10))))
+    (summary,) = store.summaries()
+    assert (summary.span_count, summary.refused_count) == (2, 8)
+
+
+def test_a_summary_lists_a_bounded_number_of_names_and_none_in_full_length():
+    store = Store()
+    for number in range(2 * MAX_NAMES):
+        store.add(request(span(f"{number} " + "x" * 10_000), service=f"{number} " + "y" * 10_000))
+    (summary,) = store.summaries()
+    assert len(summary.span_names) == MAX_NAMES
+    assert len(summary.services) == MAX_NAMES + 1
+    assert {name: spans for name, spans, _ in summary.services}[OTHER_SERVICES] == MAX_NAMES
+    texts = [summary.root_name, summary.root_service, *summary.span_names, *store.services()]
+    assert max(map(len, texts)) == MAX_NAME_LENGTH
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_figures_kept_span_by_span_are_those_of_the_whole(seed):
+    dice = random.Random(seed)
+    store = Store(max_spans=12, max_traces=2)
+    for _ in range(40):
+        parent = dice.randint(0, 9)
+        each = span(trace=dice.randint(1, 3), id=dice.randint(1, 8), parent=parent, failed=dice.random() < 0.5)
+        store.add(request(each, service=f"s{parent}"))
+    assert store.kept() <= 2
+    for summary in store.summaries():
+        resources = store.trace(summary.trace_id).resource_spans
+        spans = [each for resource in resources for each in resource.scope_spans[0].spans]
+        here = {each.span_id for each in spans} | {b""}
+        orphans = [each.parent_span_id for each in spans if each.parent_span_id not in here]
+        assert summary.span_count == len(spans) == sum(count for _, count, _ in summary.services)
+        assert summary.error_count == sum(each.status.code == 2 for each in spans)
+        assert summary.error_count == sum(errors for _, _, errors in summary.services)
+        assert summary.orphan_count == len(orphans)
+        assert summary.missing_count == len(set(orphans))
+        assert summary.has_root == any(not each.parent_span_id for each in spans)
+    assert sum(summary.span_count for summary in store.summaries()) == store._spans <= 12
+
+
+def test_readers_and_senders_do_not_disturb_each_other():
+    store = Store(max_traces=20)
+    done = threading.Event()
+    errors = []
+
+    def read():
+        try:
+            while not done.is_set():
+                for summary in store.summaries():
+                    store.trace(summary.trace_id)
+                store.services()
+        except Exception as error:  # noqa: BLE001
+            errors.append(error)
+
+    def send(first):
+        for number in range(first, first + 300):
+            store.add(request(span(trace=number, id=1), span(trace=number, id=2, parent=1)))
+
+    threads = [threading.Thread(target=send, args=(first,)) for first in (1, 1000)]
+    reader = threading.Thread(target=read)
+    for thread in (reader, *threads):
+        thread.start()
+    for thread in threads:
+        thread.join()
+    done.set()
+    reader.join()
+    assert errors == []
+    assert store.kept() == 20
+    assert store.dropped == 580
+    assert all(summary.complete for summary in store.summaries())
+
+
+def test_a_summary_tells_when_its_trace_last_grew():
+    store = Store()
+    before = time.monotonic()
+    store.add(request(span()))
+    assert before <= store.summaries()[0].arrived <= time.monotonic()

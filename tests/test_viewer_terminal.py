@@ -1,0 +1,391 @@
+"""The terminal: what a trace looks like, when it is shown, and that nothing in a span gets out of hand."""
+
+import io
+import time
+import unicodedata
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from tests.otlp import NOON, attribute, exception, request, span, trace_id
+from viewer.picture import MAX_FAILURES, MAX_ROWS, Picture, clean, duration
+from viewer.store import Store
+from viewer.terminal import BURST, EMPTY, PATIENCE, QUIET, Terminal
+
+CLIENT, SERVER = "py-opentelemetry-manual-otlp-client", "py-opentelemetry-manual-otlp-server"
+
+
+class Screen:
+    """A store with a terminal on it, whose time is ours."""
+
+    def __init__(self, width=80, encoding="utf-8", hint=""):
+        self.store = Store()
+        self.bytes = io.BytesIO()
+        file = io.TextIOWrapper(self.bytes, encoding=encoding, write_through=True)
+        console = Console(file=file, width=width, highlight=False, markup=False, emoji=False)
+        self.terminal = Terminal(self.store, console, hint)
+        self.encoding = encoding
+
+    def add(self, *requests):
+        for each in requests:
+            self.store.add(each)
+        return self
+
+    def after(self, seconds, **options):
+        """Return what it shows when `seconds` have passed since now."""
+        self.bytes.seek(0)
+        self.bytes.truncate()
+        self.terminal.show(time.monotonic() + seconds, **options)
+        return self.bytes.getvalue().decode(self.encoding)
+
+
+def picture(*requests, **options):
+    """Return the picture of what these requests make, whole or not."""
+    return Screen(**options).add(*requests).after(PATIENCE)
+
+
+HEALTHY = [
+    request(span("client operation", id=1, end=20, kind=3), service=CLIENT),
+    request(
+        span("/ping", id=2, parent=1, start=4, end=16, kind=2),
+        span("redis_integration", id=3, parent=2, start=5, end=10, kind=1),
+        span("server redis operation", id=4, parent=3, start=6, end=9, kind=3),
+        span("pymongo_integration", id=5, parent=2, start=10, end=15, kind=1),
+        span("server pymongo operation", id=6, parent=5, start=11, end=15, kind=3),
+        service=SERVER,
+    ),
+]
+REFUSED = exception("redis.exceptions.ConnectionError", "Error 111 connecting to localhost:6379. Connection refused.")
+FAILED = [
+    request(
+        span("client operation", id=1, failed=True, events=[exception("HTTPError", "the answer is 500")], kind=3),
+        service=CLIENT,
+    ),
+    request(
+        span("/ping", id=2, parent=1, start=1, failed=True, events=[REFUSED], kind=2),
+        span("redis_integration", id=3, parent=2, start=2, failed=True, events=[REFUSED], kind=1),
+        span("server redis operation", id=4, parent=3, start=3, failed=True, events=[REFUSED], kind=3),
+        service=SERVER,
+    ),
+]
+
+
+def test_a_healthy_trace_is_a_tree_with_a_time_line():
+    assert picture(*HEALTHY) == (
+        """\
+trace 00000000000000000000000000000001  6 spans, 2 services, 20.0 ms
+  py-opentelemetry-manual-otlp-client, py-opentelemetry-manual-otlp-server
+  client operation                …client  CLIENT    ━━━━━━━━━━━━━━━━━━  20.0 ms
+  └ /ping                         …server  SERVER       ╺━━━━━━━━━━      12.0 ms
+    ├ redis_integration           …server  INTERNAL      ╺━━━━           5.00 ms
+    │ └ server redis operation    …server  CLIENT         ━━━            3.00 ms
+    └ pymongo_integration         …server  INTERNAL           ━━━━╸      5.00 ms
+      └ server pymongo operation  …server  CLIENT             ╺━━━╸      4.00 ms
+
+"""
+    )
+
+
+def test_an_error_is_marked_on_every_span_and_told_where_it_began():
+    assert picture(*FAILED) == (
+        """\
+trace 00000000000000000000000000000001  4 spans, 2 services, 10.0 ms, 4 errors
+  py-opentelemetry-manual-otlp-client, py-opentelemetry-manual-otlp-server
+✗ client operation              …client  CLIENT    ━━━━━━━━━━━━━━━━━━━━  10.0 ms
+  │ HTTPError: the answer is 500
+✗ └ /ping                       …server  SERVER      ━━━━━━━━━━━━━━━━━━  9.00 ms
+✗   └ redis_integration         …server  INTERNAL      ━━━━━━━━━━━━━━━━  8.00 ms
+✗     └ server redis operation  …server  CLIENT          ━━━━━━━━━━━━━━  7.00 ms
+          redis.exceptions.ConnectionError: Error 111 connecting to
+          localhost:6379. Connection refused.
+
+"""
+    )
+
+
+def test_where_there_is_room_each_line_names_the_service_in_full():
+    lines = picture(*HEALTHY, width=120).splitlines()
+    assert len(lines) == 8
+    assert CLIENT in lines[1]
+    assert all(SERVER in line for line in lines[2:7])
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 72, 80, 100, 120, 200])
+@pytest.mark.parametrize("requests", [HEALTHY, FAILED])
+def test_a_picture_is_never_wider_than_the_terminal(requests, width):
+    lines = picture(*requests, width=width).splitlines()
+    assert max(map(cell_len, lines)) <= width
+
+
+def test_wide_characters_keep_the_columns_in_line():
+    lines = picture(request(span("宽字符" * 30, id=1), span("narrow", parent=1))).splitlines()
+    assert [cell_len(line) for line in lines[-3:-1]] == [80, 80]
+
+
+def test_nothing_but_text_is_written_to_a_file():
+    assert "\x1b" not in picture(*HEALTHY, *FAILED)
+
+
+def test_a_terminal_that_takes_no_utf8_gets_ascii():
+    spans = [span("größer", id=1, failed=True), span("short", parent=1, end_time_unix_nano=NOON + 5_000)]
+    text = picture(request(*spans), encoding="ascii")
+    assert "x gr??er" in text
+    assert "` short" in text
+    assert "5.00 us" in text
+    assert "====" in text
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "koi8-r"])
+def test_no_encoding_is_too_small(encoding):
+    assert "client operation" in picture(*FAILED, request(span("宽", parent=1)), encoding=encoding)
+
+
+def test_a_whole_trace_is_shown_once_it_is_quiet():
+    screen = Screen().add(*HEALTHY)
+    assert screen.after(QUIET / 2) == ""
+    assert screen.after(QUIET).startswith("trace ")
+    assert screen.after(QUIET) == screen.after(PATIENCE) == ""
+
+
+def test_an_incomplete_trace_waits_and_then_says_what_is_missing():
+    screen = Screen().add(request(span("lost", id=2, parent=0xABC), span("also lost", id=3, parent=0xABC)))
+    assert screen.after(PATIENCE - 1) == ""
+    text = screen.after(PATIENCE)
+    assert "incomplete: no root span has come; the parent of 2 spans has not come" in text
+    assert "(parent 0000000000000abc has not come)" in text
+    assert "├ lost" in text
+
+
+def test_several_missing_parents_are_counted():
+    assert "2 parents of 3 spans have not come" in picture(
+        request(span(id=1), span(parent=8), span(parent=8), span(parent=9))
+    )
+
+
+def test_a_trace_without_a_root_says_only_that():
+    text = picture(request(span("a", id=1, parent=2), span("b", id=2, parent=1)))
+    assert "incomplete: no root span has come\n" in text
+    assert "a (stands under itself)" in text
+
+
+def test_a_trace_that_never_is_quiet_is_shown_all_the_same(monkeypatch):
+    screen = Screen().add(request(span(id=1)))
+    assert screen.after(0) == ""
+    monkeypatch.setattr("viewer.terminal.QUIET", 10**9)  # always some more to come
+    assert screen.after(PATIENCE - 1) == ""
+    assert screen.after(PATIENCE).startswith("trace ")
+
+
+def test_what_comes_later_is_shown_again_and_marked():
+    screen = Screen().add(request(span("root", id=1)))
+    assert "updated" not in screen.after(QUIET)
+    screen.add(request(span("late", id=2, parent=1), span("later", id=3, parent=2)))
+    text = screen.after(QUIET)
+    assert "updated: 2 more spans" in text
+    assert "root" in text
+    assert "later" in text
+    assert screen.after(PATIENCE) == ""
+
+
+def test_an_incomplete_trace_that_becomes_whole_is_shown_again():
+    screen = Screen().add(request(span("child", id=2, parent=1)))
+    assert "incomplete" in screen.after(PATIENCE)
+    text = screen.add(request(span("root", id=1))).after(PATIENCE + QUIET)
+    assert "updated: 1 more span\n" in text
+    assert "incomplete" not in text
+
+
+def test_at_the_end_everything_that_was_not_shown_is():
+    screen = Screen().add(request(span("whole", trace=1), span("part", trace=2, parent=7)))
+    text = screen.after(0, everything=True)
+    assert "whole" in text
+    assert "part" in text
+    assert screen.after(0, everything=True) == ""
+
+
+def test_too_many_traces_at_once_are_counted_instead():
+    screen = Screen()
+    for number in range(1, BURST + 21):
+        screen.add(request(span(f"trace {number}", trace=number)))
+    text = screen.after(QUIET)
+    assert text.count("1 span,") == BURST
+    assert "… 20 traces not drawn" in text
+    assert f"trace {BURST + 20} " in text
+
+
+def test_traces_that_left_the_store_are_forgotten():
+    screen = Screen()
+    screen.store.max_traces = 5
+    for number in range(1, 50):
+        screen.add(request(span(trace=number)))
+        screen.after(QUIET)
+    assert len(screen.terminal._shown) <= 6
+
+
+def test_an_empty_terminal_says_how_to_fill_it_once():
+    screen = Screen(hint="Send something")
+    assert screen.after(EMPTY - 1) == ""
+    assert "Send something" in screen.after(EMPTY + 1)
+    assert screen.after(EMPTY + 2) == ""
+
+
+def test_a_terminal_with_traces_does_not():
+    assert "Send something" not in picture(*HEALTHY, hint="Send something")
+
+
+def test_refused_spans_are_said_and_not_again_at_once():
+    screen = Screen()
+    screen.add(request(span(trace_id=b"x"), span(trace_id=b"y")))
+    assert screen.after(1) == "2 spans refused: trace_id is not 16 bytes, or all of them are zero (2)\n\n"
+    screen.add(request(span(span_id=b"")))
+    assert screen.after(2) == ""
+    assert screen.after(2 + PATIENCE).startswith("1 span refused: span_id is not 8 bytes")
+
+
+def test_a_trace_past_its_bound_says_how_much_is_missing():
+    screen = Screen()
+    screen.store.max_spans_per_trace = 3
+    text = screen.add(request(span(id=1), *(span(parent=1) for _ in range(7)))).after(QUIET)
+    assert "cut: 5 spans past what one trace may hold" in text
+
+
+def test_a_span_in_error_without_an_exception_tells_its_status():
+    assert "│ out of stock\n" in picture(
+        request(span(id=1, status={"code": 2, "message": "out of stock"}), span(parent=1))
+    )
+
+
+def test_or_at_least_its_error_type():
+    assert "    503\n" in picture(request(span(failed=True, attributes=[attribute("error.type", "503")])))
+
+
+def test_the_last_of_several_exceptions_is_told():
+    text = picture(request(span(failed=True, events=[exception(message="first"), exception(message="last")])))
+    assert "ValueError: last" in text
+    assert "first" not in text
+
+
+def test_an_exception_that_was_handled_is_none_of_the_readers_worries():
+    assert "ValueError" not in picture(request(span(events=[exception()])))
+
+
+def test_the_same_exception_in_two_branches_is_told_in_both():
+    same = {"parent": 1, "failed": True, "events": [exception()]}
+    assert picture(request(span(id=1, failed=True), span(**same), span(**same))).count("ValueError") == 2
+
+
+def test_a_long_message_is_cut():
+    text = picture(request(span(failed=True, events=[exception(message="word " * 100_000)])))
+    assert len(text.splitlines()) == 6
+    assert "…\n" in text
+
+
+EVERY_BAD_SIGN = "".join(
+    chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in ("Cc", "Cf", "Zl", "Zp", "Co")
+)
+
+
+def test_no_control_character_of_a_span_gets_through():
+    bad = "\x1b[31mred\x1b]0;title\x07\r\n\t\x9b2J\u202e\u2066" + EVERY_BAD_SIGN[:300]
+    text = picture(
+        request(
+            span(bad, failed=True, events=[exception(bad, bad)]),
+            span(bad, parent=9, status={"code": 2, "message": bad}),
+            service=bad,
+        )
+    )
+    assert [sign for sign in text if unicodedata.category(sign) in ("Cc", "Cf", "Zl", "Zp") and sign != "\n"] == []
+    assert "\\x1b[31mred" in text
+
+
+def test_cleaned_text_has_one_line_and_a_length():
+    assert clean("  two\r\n\tlines  ", 100) == "two lines"
+    assert clean("a\u202eb\x1bc", 100) == "a\\u202eb\\x1bc"
+    assert clean("abcdef", 3) == "abc…"
+    assert clean(EVERY_BAD_SIGN, 10**6).isprintable()
+
+
+def test_markup_in_a_name_is_only_text():
+    text = picture(request(span("[bold]a[/] [link=x] :smile: https://example.org")))
+    assert "[bold]a[/] [link=x] :smile: https://example.org" in text
+
+
+def test_a_name_of_megabytes_is_one_line():
+    assert len(picture(request(span("x" * 5_000_000), service="y" * 5_000_000))) < 1_000
+
+
+def test_a_span_without_name_or_kind_or_time_is_shown():
+    text = picture(request(span("", start_time_unix_nano=0, end_time_unix_nano=0), span("odd", kind=77, parent=5)))
+    assert "(no name)" in text
+    assert "no time" in text
+    assert " 77 " in text
+
+
+def test_an_end_before_its_start_is_shown_as_it_is():
+    assert "-5.00 ms" in picture(request(span(start=10, end=5)))
+
+
+def test_absurd_times_are_shown_as_they_are():
+    text = picture(
+        request(span("first", id=1, start_time_unix_nano=1), span("last", parent=1, end_time_unix_nano=2**64 - 1))
+    )
+    assert "585 y" in text
+
+
+def test_ten_thousand_levels_are_cut_but_not_their_error():
+    deep = [span(f"level {n}", id=n, parent=n - 1) for n in range(1, 10_000)]
+    deep.append(span("the bottom", id=10_000, parent=9_999, failed=True, events=[exception(message="it is here")]))
+    text = picture(request(*deep))
+    assert len(text.splitlines()) < MAX_ROWS + 10
+    assert f"… {10_000 - MAX_ROWS:,} more spans, 1 of them in error" in text
+    assert "…9999 the bottom" in text
+    assert "ValueError: it is here" in text
+
+
+def test_of_many_errors_out_of_sight_a_few_are_shown():
+    children = [span(f"n{n}", parent=1, failed=n > 100, events=[exception(message=f"m{n}")]) for n in range(500)]
+    assert picture(request(span(id=1), *children)).count("ValueError") == MAX_FAILURES
+
+
+def test_every_span_stands_in_the_picture_once():
+    loop = [span("loop a", id=1, parent=3), span("loop b", id=2, parent=1), span("loop c", id=3, parent=2)]
+    own = [span("own parent", id=4, parent=4), span("orphan", id=5, parent=99)]
+    tree = [span("root", id=6), span("leaf", id=8, parent=6), span("second root", id=7)]
+    text = picture(request(*loop, *own, *tree))
+    for name in ("loop a", "loop b", "loop c", "own parent", "orphan", "second root", "leaf"):
+        assert text.count(name) == 1
+
+
+def test_a_trace_that_cannot_be_drawn_does_not_take_the_others_along(monkeypatch):
+    draw = Picture.draw
+
+    def draw_but_one(self):
+        if self.summary.root_name == "bad":
+            raise RuntimeError("a bug")
+        return draw(self)
+
+    monkeypatch.setattr(Picture, "draw", draw_but_one)
+    text = picture(request(span("bad", trace=1), span("good", trace=2)))
+    assert f"trace {trace_id(1)} cannot be drawn: RuntimeError" in text
+    assert "good" in text
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (0, "0 ns"),
+        (999, "999 ns"),
+        (1_000, "1.00 µs"),
+        (14_240_000, "14.2 ms"),
+        (142_400_000, "142 ms"),
+        (1_500_000_000, "1.50 s"),
+        (90 * 10**9, "1.50 min"),
+        (7200 * 10**9, "2.00 h"),
+        (3 * 86_400 * 10**9, "3.00 d"),
+        (-1_500, "-1.50 µs"),
+        (2**64, "585 y"),
+    ],
+)
+def test_a_duration_has_three_digits_and_a_unit(nanoseconds, text):
+    assert duration(nanoseconds) == text

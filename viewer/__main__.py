@@ -1,0 +1,98 @@
+"""Start the viewer: `python -m viewer`. It runs until Ctrl+C or SIGTERM."""
+
+import contextlib
+import ipaddress
+import os
+import signal
+import sys
+import threading
+
+LEAVING = 0.5  # seconds for the requests that are under way, and twice as many for the traces not shown yet
+
+
+def main() -> None:
+    """Run the viewer; the first signal ends it in order, a second one at once."""
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, interrupt)
+    with contextlib.suppress(KeyboardInterrupt):  # one that comes before there is anything to stop
+        run()
+
+
+def interrupt(signal_number: int, frame: object) -> None:
+    """Raise KeyboardInterrupt, once."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_DFL)
+    raise KeyboardInterrupt
+
+
+def run() -> None:
+    """Take spans and show traces. Ends with status 1 and one line when it cannot start."""
+    # Imported only now, so that the signals are in hand by then.
+    from rich.console import Console
+
+    from viewer import receiver, web
+    from viewer.store import Store
+    from viewer.terminal import Terminal
+
+    host = os.environ.get("VIEWER_HOST", "").strip() or "127.0.0.1"
+    store = Store(setting("VIEWER_MAX_TRACES", 1_000, 1), setting("VIEWER_MAX_SPANS", 200_000, 1))
+    web_port = setting("VIEWER_WEB_PORT", 16686, 0, 65_535)
+    try:
+        server, otlp_port = receiver.start(store, host, setting("VIEWER_OTLP_PORT", 4317, 0, 65_535))
+    except OSError as error:
+        sys.exit(f"viewer: {error}. Set VIEWER_OTLP_PORT to use another port.")
+    try:
+        web_port = web.start(store, host, web_port, otlp_port)
+    except OSError as error:
+        server.stop(None)
+        sys.exit(f"viewer: {error}. Set VIEWER_WEB_PORT to use another port.")
+    if not is_loopback(host):
+        print(
+            f"viewer: warning: VIEWER_HOST={host} lets others on the network send spans and read them: "
+            "there is no password",
+            file=sys.stderr,
+        )
+
+    if sys.stdout is None:  # closed by whoever started us
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    console = Console(highlight=False, markup=False, emoji=False)
+    address = f"http://{f'[{host}]' if ':' in host else host}"
+    endpoint = f"{address}:{otlp_port}"
+    console.print(f"The viewer takes OTLP/gRPC on {endpoint}", soft_wrap=True)
+    console.print(f"and shows the traces on {address}:{web_port}", end="\n\n", soft_wrap=True)
+    hint = f"""No spans yet. In two other terminals: python server.py, python client.py test
+Or in any program with OpenTelemetry: OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}"""
+    terminal = Terminal(store, console, hint)
+    threading.Thread(target=terminal.run, name="terminal", daemon=True).start()
+    with contextlib.suppress(KeyboardInterrupt):
+        # Not by joining the thread: an interrupted join() takes it for ended.
+        while not terminal.ended.wait(0.2):
+            pass
+    server.stop(LEAVING).wait()
+    terminal.leaving.set()
+    if not terminal.ended.wait(2 * LEAVING):  # stuck on an output that takes no more
+        os._exit(0)
+
+
+def setting(name: str, default: int, least: int, most: int = 10**9) -> int:
+    """Return a whole number from the environment. Ends the program with one line when it is none, or out of range."""
+    text = os.environ.get(name, "").strip() or str(default)
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if not least <= value <= most:
+        sys.exit(f"viewer: {name} must be a whole number from {least:,} to {most:,}, not {text[:40]!r}")
+    return value
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+if __name__ == "__main__":
+    main()

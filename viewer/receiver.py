@@ -1,0 +1,104 @@
+"""Takes spans over OTLP/gRPC and puts them into the store. OTLP specification, "OTLP/gRPC"."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is said in our words; read on import
+import grpc
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+
+from viewer.store import Store
+
+TRACES = trace_service_pb2.DESCRIPTOR.services_by_name["TraceService"].full_name
+OTLP = "/opentelemetry.proto.collector."  # the methods of all its signals begin so
+MAX_REQUEST = 16 * 1024 * 1024  # bytes, unpacked
+WORKERS = 4  # as many requests are in memory at a time; the others wait with their senders
+
+
+def start(store: Store, host: str, port: int) -> tuple[grpc.Server, int]:
+    """Listen for OTLP/gRPC; returns the running server and its port (a free one when `port` is 0).
+
+    Raises OSError, with a line fit for a reader, when it cannot listen there.
+    """
+    server = grpc.server(
+        ThreadPoolExecutor(WORKERS, thread_name_prefix="receiver"),
+        handlers=[_Traces(store), _OtherSignals()],
+        options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MAX_REQUEST)],
+    )
+    try:
+        bound = server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    except RuntimeError:
+        raise OSError(f"cannot listen on {host}, port {port}: {_why_not(host, port)}") from None
+    if host == "127.0.0.1" and _answers("::1", bound):
+        server.stop(None)
+        raise OSError(f"port {port} is taken on ::1, where spans for localhost may go first")
+    server.start()
+    return server, bound
+
+
+class _Traces(grpc.GenericRpcHandler):
+    """The service `TraceService`, with its one method `Export`."""
+
+    def __init__(self, store: Store):
+        self.store = store
+        self.decoding = threading.Lock()  # one at a time, since a request is several times its size then
+
+    def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        if call.method != f"/{TRACES}/Export":
+            return None
+        # On the wire one request is a stream of one. Taken as such, it stays outside until a worker is free.
+        return grpc.stream_unary_rpc_method_handler(
+            self.export,
+            response_serializer=trace_service_pb2.ExportTraceServiceResponse.SerializeToString,
+        )
+
+    def export(
+        self, requests: Iterator[bytes], context: grpc.ServicerContext
+    ) -> trace_service_pb2.ExportTraceServiceResponse:
+        request = next(requests, b"")
+        try:
+            with self.decoding:
+                refused = self.store.add(trace_service_pb2.ExportTraceServiceRequest.FromString(request))
+        except DecodeError:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "this is no ExportTraceServiceRequest")
+        response = trace_service_pb2.ExportTraceServiceResponse()
+        if refused.count:
+            response.partial_success.rejected_spans = refused.count
+            response.partial_success.error_message = refused.reason
+        return response
+
+
+class _OtherSignals(grpc.GenericRpcHandler):
+    """Tells senders of metrics, logs and profiles that this is not the place for them."""
+
+    def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        return grpc.unary_unary_rpc_method_handler(self.refuse) if call.method.startswith(OTLP) else None
+
+    def refuse(self, request: bytes, context: grpc.ServicerContext) -> None:
+        context.abort(
+            grpc.StatusCode.UNIMPLEMENTED,
+            "the viewer takes traces only; OTEL_METRICS_EXPORTER=none and OTEL_LOGS_EXPORTER=none stop the rest",
+        )
+
+
+def _why_not(host: str, port: int) -> str:
+    """Why nobody can listen there, in the system's words: grpc does not pass them on."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.bind((host, port))
+    except OSError as error:
+        return error.strerror or str(error)
+    return "grpc gave no reason"
+
+
+def _answers(host: str, port: int) -> bool:
+    """Whether somebody listens there."""
+    try:
+        socket.create_connection((host, port), timeout=0.2).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,169 @@
+// The list of traces: newest first, live, and still under the reader's pointer.
+
+import { onKeys } from "./keys.js";
+import { watch } from "./live.js";
+import { ago, chip, count, duration, el, errorMark, moment, named, plausible, visible } from "./text.js";
+
+const AT_MOST = 1000; // traces
+const CHIPS = 8; // a trace; the others are counted
+const [list, search, errors, pause, held] = ["traces", "search", "errors", "pause", "held"].map((id) =>
+  document.getElementById(id),
+);
+const rows = new Map(); // trace id -> its <li>
+let latest; // what the viewer said last
+let asked = true; // whether the reader waits for the answer, and wants the rows to move
+
+const start = (summary) => BigInt(summary.minStartTimeUnixNano ?? 0);
+const end = (summary) => BigInt(summary.maxEndTimeUnixNano ?? 0);
+const spent = (summary) => Number(end(summary) - start(summary));
+const timed = (summary) => plausible(start(summary)) && plausible(end(summary));
+const started = (summary) => (timed(summary) ? ago(start(summary)) : "");
+
+/** Bring the rows up to date. None moves under the reader's pointer: new ones wait until they are let in. */
+function paint(letIn = asked || !list.matches(":hover")) {
+  const { summaries = [] } = latest;
+  const fresh = summaries.filter((summary) => !rows.has(summary.traceId));
+  if (letIn) {
+    const ids = new Set(summaries.map((summary) => summary.traceId));
+    for (const [id, row] of rows) {
+      if (!ids.has(id)) row.remove(), rows.delete(id);
+    }
+    for (const { traceId } of fresh) rows.set(traceId, el("li"));
+  }
+  held.hidden = letIn || fresh.length === 0;
+  held.textContent = `${fresh.length} new`;
+
+  const longest = Math.max(1, ...summaries.filter(timed).map(spent));
+  let place = list.firstElementChild;
+  for (const summary of summaries) {
+    const row = rows.get(summary.traceId);
+    if (!row) continue;
+    fill(row, summary);
+    row.style.setProperty("--share", timed(summary) ? spent(summary) / longest : 0);
+    if (row === place) place = place.nextElementSibling;
+    else if (letIn) list.insertBefore(row, place);
+  }
+  asked = false;
+}
+
+/** Say how many traces there are, or why there is none. */
+function tell() {
+  const { summaries = [], viewer } = latest;
+  const { found = 0, kept = 0, dropped, refused, refusedReason = "", otlpPort } = viewer;
+  const narrowed = search.value.trim() !== "" || errors.checked;
+  const line = document.getElementById("kept");
+  line.textContent = [
+    narrowed ? `${found.toLocaleString("en")} of ${count(kept, "trace")}` : `${count(kept, "trace")} kept`,
+    found > summaries.length && `the newest ${summaries.length.toLocaleString("en")} shown`,
+    dropped && `${dropped.toLocaleString("en")} dropped for room`,
+    refused && `${count(refused, "span")} refused`,
+  ].filter(Boolean).join(" · ");
+  line.title = visible(refusedReason);
+  document.getElementById("nothing").hidden = found > 0 || !narrowed;
+  document.getElementById("empty").hidden = found > 0 || narrowed;
+  for (const port of document.querySelectorAll(".otlp-port")) port.textContent = otlpPort;
+}
+
+function fill(row, summary) {
+  const content = JSON.stringify(summary);
+  if (row.content === content) return;
+  Object.assign(row, { content, summary });
+  const { traceId, spanCount = 0, errorSpanCount = 0, orphanSpanCount = 0, services = [], viewer = {} } = summary;
+  const { rootServiceName, rootOperationName = "" } = viewer.insteadOfRoot ?? summary;
+  const rootFirst = services.toSorted((a, b) => (b.name === rootServiceName) - (a.name === rootServiceName));
+  const notes = [
+    viewer.insteadOfRoot && "no root",
+    orphanSpanCount && `${count(orphanSpanCount, "span")} without a parent`,
+    viewer.refused && `${count(viewer.refused, "span")} not kept`,
+  ].filter(Boolean);
+  const focused = row.contains(document.activeElement);
+  row.replaceChildren(
+    el("div", { class: "what" },
+      el("a", { href: `/trace/${traceId}` }, named(rootOperationName)),
+      ...notes.map((note) => el("span", { class: "note" }, note))),
+    el("div", { class: "chips" },
+      ...rootFirst.slice(0, CHIPS).map(chip),
+      services.length > CHIPS && el("span", { class: "soft" }, `and ${services.length - CHIPS} more`)),
+    el("span", { class: "spans" }, count(spanCount, "span")),
+    el("span", { class: "errors bad" }, ...(errorSpanCount ? [errorMark(), count(errorSpanCount, "error")] : [])),
+    el("span", { class: "duration" }, timed(summary) ? duration(spent(summary)) : "no valid time"),
+    el("time", { title: timed(summary) && moment(start(summary)) }, started(summary)),
+    el("code", { title: traceId }, traceId.slice(0, 8)),
+  );
+  if (focused) row.querySelector("a").focus();
+}
+
+setInterval(() => {
+  for (const row of rows.values()) {
+    const [time, text] = [row.querySelector("time"), started(row.summary)];
+    if (time.textContent !== text) time.textContent = text;
+  }
+}, 1000);
+
+/** Show what the search asks for at once, and keep it in the address, for links and for the way back. */
+function changed() {
+  const query = new URLSearchParams();
+  if (search.value.trim()) query.set("search", search.value.trim());
+  if (errors.checked) query.set("errors", "true");
+  history.replaceState(null, "", query.size ? `/?${query}` : "/");
+  asked = true;
+  live.again();
+}
+
+function clear() {
+  search.value = "";
+  errors.checked = false;
+  changed();
+}
+
+function setPaused(paused) {
+  live.paused = paused;
+  pause.setAttribute("aria-pressed", paused);
+  pause.textContent = paused ? "Paused" : "Pause";
+  if (!paused) live.again();
+}
+
+/** Move the focus to the trace `step` rows away, or to the first or last one. */
+function move(step) {
+  const links = [...list.querySelectorAll("a")];
+  const now = links.indexOf(document.activeElement);
+  const next = Math.min(links.length - 1, Math.max(0, now + step));
+  links[next]?.focus();
+}
+
+function address() {
+  const query = new URLSearchParams({ "query.searchDepth": AT_MOST });
+  if (search.value.trim()) query.set("viewer.search", search.value.trim());
+  if (errors.checked) query.set("viewer.errors", "true");
+  return `/api/v3/trace-summaries?${query}`;
+}
+
+const given = new URLSearchParams(location.search);
+search.value = given.get("search") ?? "";
+errors.checked = given.get("errors") === "true";
+const live = watch(address, (answer) => {
+  latest = answer;
+  paint();
+  tell();
+});
+
+search.addEventListener("input", changed);
+errors.addEventListener("change", changed);
+pause.addEventListener("click", () => setPaused(!live.paused));
+held.addEventListener("click", () => paint(true));
+list.addEventListener("pointerleave", () => latest && paint());
+document.getElementById("clear").addEventListener("click", clear);
+search.addEventListener("keydown", (event) => {
+  if (event.key === "ArrowDown") move(1);
+  if (event.key === "Escape") clear();
+});
+onKeys({
+  "/": () => search.focus(),
+  ArrowDown: () => move(1),
+  ArrowUp: () => move(-1),
+  Home: () => move(-Infinity),
+  End: () => move(Infinity),
+  e: () => errors.click(),
+  p: () => pause.click(),
+  Escape: clear,
+});

@@ -1,0 +1,300 @@
+"""Keeps the newest traces within fixed bounds, and answers what their readers ask.
+
+Spans arrive by the hundred thousand and are read by the hundred, so a span is kept as the bytes it came in.
+Only what a list of traces shows is read out on arrival; the rest is decoded when someone looks at the trace.
+"""
+
+import threading
+import time
+from collections import Counter, OrderedDict
+from dataclasses import dataclass
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status, TracesData
+
+MAX_NAMES = 100  # distinct span names, and services, that one summary lists
+MAX_NAME_LENGTH = 200  # characters of a name in a summary; the trace itself has it in full
+OTHER_SERVICES = "(other services)"  # those past MAX_NAMES
+
+# What Python needs on top of the bytes of a span, an orphan, a group of spans, a name, a trace: measured, rounded up.
+SPAN_BYTES, ORPHAN_BYTES, GROUP_BYTES, NAME_BYTES, TRACE_BYTES = 200, 300, 600, 200, 3_000
+
+
+@dataclass(frozen=True)
+class Refused:
+    """How many spans of a request could not be kept, and why. OTLP specification, "Partial Success"."""
+
+    count: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a list shows of one trace. Times are nanoseconds since 1970, as in OTLP."""
+
+    trace_id: str  # 32 hexadecimal digits
+    root_service: str  # of the root span; without one, of the earliest span whose parent has not come
+    root_name: str
+    start_ns: int  # earliest start and latest end; a time of 0 is one that was not set, and does not count
+    end_ns: int
+    span_count: int
+    error_count: int
+    services: tuple[tuple[str, int, int], ...]  # (name, spans, spans in error), by name
+    span_names: frozenset[str]  # at most MAX_NAMES of them
+    has_root: bool
+    orphan_count: int  # spans whose parent has not come
+    missing_count: int  # parents that have not come: several spans may wait for the same one
+    refused_count: int  # spans past the bounds of one trace
+    arrived: float  # when something came last, in seconds on the clock of time.monotonic()
+
+    @property
+    def complete(self) -> bool:
+        """Whether the root is there and no parent is missing."""
+        return self.has_root and not self.orphan_count
+
+
+class Store:
+    """The newest traces. Safe to use from several threads.
+
+    When a bound is reached whole traces leave, first the one that has been quiet for longest. One that still
+    grows stays, however old: if it left, its late spans would come back as a trace without a beginning.
+
+    max_traces, max_spans: how many to keep in all.
+    max_spans_per_trace: further spans of that trace are refused, and counted.
+    max_bytes: memory for all of it, Python's own included, and a quarter of it for one trace. By default
+        1,000 for each of max_spans, but at least 64 million.
+    """
+
+    def __init__(
+        self,
+        max_traces: int = 1_000,
+        max_spans: int = 200_000,
+        max_spans_per_trace: int = 50_000,
+        max_bytes: int | None = None,
+    ):
+        self.max_traces = max_traces
+        self.max_spans = max_spans
+        self.max_spans_per_trace = min(max_spans_per_trace, max_spans)
+        self.max_bytes = max_bytes or max(1_000 * max_spans, 64_000_000)
+        self.revision = 0  # grows with every change
+        self.dropped = 0  # whole traces that left for room
+        self.refused = Refused()  # all so far, with the latest reason
+        self._lock = threading.Lock()
+        self._traces: OrderedDict[bytes, _Trace] = OrderedDict()  # the quietest first
+        self._taken = self._spans = self._bytes = 0  # traces that ever came; spans and bytes that are here
+
+    def add(self, request: ExportTraceServiceRequest) -> Refused:
+        """Keep the spans of one OTLP request, and say which could not be kept. Raises nothing.
+
+        A span that is here already is neither kept again nor refused: its batch was sent twice.
+        """
+        reasons: Counter[str] = Counter()
+        with self._lock:
+            now = time.monotonic()
+            for resource_spans in request.resource_spans:
+                resource = (resource_spans.resource.SerializeToString(), resource_spans.schema_url)
+                service = service_name(resource_spans.resource)
+                for scope_spans in resource_spans.scope_spans:
+                    group = (*resource, scope_spans.scope.SerializeToString(), scope_spans.schema_url)
+                    for span in scope_spans.spans:
+                        if reason := self._add(span, group, service, now):
+                            reasons[reason] += 1
+            self.revision += 1
+            refused = Refused(reasons.total(), "; ".join(f"{why} ({n})" for why, n in reasons.items()))
+            if refused.count:
+                self.refused = Refused(self.refused.count + refused.count, refused.reason)
+        return refused
+
+    def kept(self) -> int:
+        """How many traces are here."""
+        return len(self._traces)
+
+    def services(self) -> list[str]:
+        """The names of all services that have a span here, sorted."""
+        with self._lock:
+            return sorted({name for trace in self._traces.values() for name in trace.services})
+
+    def summaries(self) -> list[Summary]:
+        """A summary of each trace, newest first: by the first span to arrive, so that none moves."""
+        with self._lock:
+            newest_first = sorted(self._traces.values(), key=lambda trace: trace.number, reverse=True)
+            return [trace.summary() for trace in newest_first]
+
+    def summary(self, trace_id: str) -> Summary | None:
+        """The summary of one trace, by its id in hexadecimal digits; None when it is not here."""
+        with self._lock:
+            trace = self._traces.get(_bytes(trace_id))
+            return trace and trace.summary()
+
+    def trace(self, trace_id: str) -> TracesData | None:
+        """One whole trace as OTLP, by its id in hexadecimal digits; None when it is not here.
+
+        Resources and scopes are as they were sent. Spans that share them stand together, in order of arrival.
+        """
+        with self._lock:
+            trace = self._traces.get(_bytes(trace_id))
+            groups = trace and [(group, list(spans)) for group, spans in trace.groups.items()]
+        if groups is None:
+            return None
+        data = TracesData()
+        resources = {}
+        for (resource, resource_schema, scope, scope_schema), spans in groups:
+            resource_spans = resources.get((resource, resource_schema))
+            if resource_spans is None:
+                resource_spans = data.resource_spans.add(schema_url=resource_schema)
+                resource_spans.resource.ParseFromString(resource)
+                resources[resource, resource_schema] = resource_spans
+            scope_spans = resource_spans.scope_spans.add(schema_url=scope_schema)
+            scope_spans.scope.ParseFromString(scope)
+            for span in spans:
+                scope_spans.spans.add().ParseFromString(span)
+        return data
+
+    def _add(self, span: Span, group: tuple, service: str, now: float) -> str | None:
+        """Keep one span, or say why not. The caller holds the lock."""
+        trace_id, span_id = span.trace_id, span.span_id
+        if len(trace_id) != 16 or not any(trace_id):
+            return "trace_id is not 16 bytes, or all of them are zero"
+        if len(span_id) != 8 or not any(span_id):
+            return "span_id is not 8 bytes, or all of them are zero"
+        if len(span.parent_span_id) not in (0, 8):
+            return "parent_span_id is neither empty nor 8 bytes"
+        known = trace_id in self._traces
+        trace = self._traces[trace_id] if known else _Trace(trace_id, self._taken)
+        if span_id in trace.span_ids:
+            return None
+        trace.touch(now)
+        raw = span.SerializeToString()
+        if len(trace.span_ids) >= self.max_spans_per_trace:
+            trace.refused += 1
+            return f"one trace holds at most {self.max_spans_per_trace:,} spans"
+        if trace.bytes + trace.size(raw, group) > self.max_bytes // 4:
+            trace.refused += 1
+            return f"one trace holds at most {self.max_bytes // 4:,} bytes"
+
+        if not known:
+            self._traces[trace_id] = trace
+            self._taken += 1
+            self._bytes += trace.bytes
+        self._traces.move_to_end(trace_id)
+        self._spans += 1
+        self._bytes += trace.add(span, raw, group, service)
+        while self._spans > self.max_spans or self._bytes > self.max_bytes or self.kept() > self.max_traces:
+            _, oldest = self._traces.popitem(last=False)
+            self._spans -= len(oldest.span_ids)
+            self._bytes -= oldest.bytes
+            self.dropped += 1
+        return None
+
+
+class _Trace:
+    """The spans of one trace, and what its summary needs of them, kept up to date span by span."""
+
+    def __init__(self, trace_id: bytes, number: int):
+        self.trace_id = trace_id
+        self.number = number  # traces are numbered as they come
+        self.bytes = TRACE_BYTES
+        self.span_ids: set[bytes] = set()
+        self.groups: dict[tuple, list[bytes]] = {}  # spans by (resource, its schema, scope, its schema)
+        self.services: dict[str, list[int]] = {}  # name -> [spans, spans in error]
+        self.span_names: set[str] = set()
+        self.start = self.end = self.errors = self.orphans = self.refused = 0
+        self.first: tuple | None = None  # (start, service, name) of the span that came first
+        self.root: tuple | None = None  # the same of the root span
+        self.waiting: dict[bytes, list] = {}  # missing parent -> [children, start, service and bytes of one]
+
+    def touch(self, now: float) -> None:
+        """Note that something came."""
+        self.arrived = now
+        self.cached: Summary | None = None
+
+    def size(self, raw: bytes, group: tuple) -> int:
+        """The memory that a span would take here, in bytes, its name in the summary aside."""
+        return len(raw) + SPAN_BYTES + (0 if group in self.groups else sum(map(len, group)) + GROUP_BYTES)
+
+    def add(self, span: Span, raw: bytes, group: tuple, service: str) -> int:
+        """Keep a span; returns the memory that it takes, in bytes."""
+        size = self.size(raw, group)
+        self.groups.setdefault(group, []).append(raw)
+        self.span_ids.add(span.span_id)
+
+        name = span.name[:MAX_NAME_LENGTH]
+        if name not in self.span_names and len(self.span_names) < MAX_NAMES:
+            self.span_names.add(name)
+            size += len(name) + NAME_BYTES
+        if service not in self.services:
+            if len(self.services) >= MAX_NAMES:
+                service = OTHER_SERVICES
+            self.services.setdefault(service, [0, 0])
+            size += len(service) + NAME_BYTES
+        counts = self.services[service]
+        counts[0] += 1
+        if span.status.code == Status.STATUS_CODE_ERROR:
+            counts[1] += 1
+            self.errors += 1
+
+        start = span.start_time_unix_nano
+        if start and (not self.start or start < self.start):
+            self.start = start
+        self.end = max(self.end, start, span.end_time_unix_nano)
+
+        self.first = self.first or (start, service, name)
+        parent_id = span.parent_span_id
+        if not any(parent_id):  # some senders write zeros for the parent of a root
+            if self.root is None or start < self.root[0]:
+                self.root = (start, service, name)
+        elif parent_id not in self.span_ids:
+            self.orphans += 1
+            size += ORPHAN_BYTES
+            waiting = self.waiting.setdefault(parent_id, [0, start, service, raw])
+            waiting[0] += 1
+            if start < waiting[1]:
+                waiting[1:] = start, service, raw
+        if found := self.waiting.pop(span.span_id, None):
+            self.orphans -= found[0]
+            size -= ORPHAN_BYTES * found[0]
+        self.bytes += size
+        return size
+
+    def summary(self) -> Summary:
+        """The summary, made anew only when something came since the last one."""
+        if self.cached is None:
+            if self.root is None and self.waiting:
+                _, _, service, raw = min(self.waiting.values(), key=lambda waiting: waiting[1])
+                name = Span.FromString(raw).name[:MAX_NAME_LENGTH]
+            else:
+                _, service, name = self.root or self.first
+            self.cached = Summary(
+                trace_id=self.trace_id.hex(),
+                root_service=service,
+                root_name=name,
+                start_ns=self.start,
+                end_ns=self.end,
+                span_count=len(self.span_ids),
+                error_count=self.errors,
+                services=tuple(sorted((name, *counts) for name, counts in self.services.items())),
+                span_names=frozenset(self.span_names),
+                has_root=self.root is not None,
+                orphan_count=self.orphans,
+                missing_count=len(self.waiting),
+                refused_count=self.refused,
+                arrived=self.arrived,
+            )
+        return self.cached
+
+
+def service_name(resource: Resource) -> str:
+    """The resource's `service.name`; `unknown_service`, as the SDKs say, where it has none."""
+    for attribute in resource.attributes:
+        if attribute.key == "service.name":
+            return attribute.value.string_value[:MAX_NAME_LENGTH] or "unknown_service"
+    return "unknown_service"
+
+
+def _bytes(trace_id: str) -> bytes:
+    """The id as bytes; an id that is none stays one that no trace has."""
+    try:
+        return bytes.fromhex(trace_id)
+    except ValueError:
+        return b""

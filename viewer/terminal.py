@@ -1,0 +1,102 @@
+"""Shows each trace in the terminal: once it is whole, or when it has kept the reader waiting."""
+
+import threading
+import time
+
+from rich.console import Console
+from rich.text import Text
+
+from viewer.picture import FAINT, NOTICE, Picture, count
+from viewer.store import Store, Summary
+
+QUIET = 1  # seconds after its last span that a whole trace is shown
+PATIENCE = 10  # seconds after its first span not shown that any other is
+EMPTY = 5  # seconds until an empty terminal says how to fill it
+BURST, RATE = 30, 5  # traces drawn at once, and a second: nobody reads faster
+MAX_COLOURS = 1_000  # services that have one
+STYLES = ("cyan", "magenta", "green", "blue", "bright_cyan", "bright_magenta", "bright_green", "bright_blue")
+ASCII = str.maketrans("├└│━╸╺…✗µ", "|`|===~xu")  # for a terminal that does not take UTF-8
+
+
+class Terminal:
+    """Draws on a console what comes into the store. `hint` is what it says while nothing comes."""
+
+    def __init__(self, store: Store, console: Console, hint: str = ""):
+        self.store = store
+        self.console = console
+        self.leaving, self.ended = threading.Event(), threading.Event()
+        self._hint = hint
+        self._shown: dict[str, int] = {}  # trace id -> how many spans it had when it was shown
+        self._since: dict[str, float] = {}  # trace id -> when the first span came that is not shown yet
+        self._colours: dict[str, str] = {}  # service -> style
+        self._budget = BURST  # traces that may be drawn now
+        self._dropped = 0  # traces that had left the store when we last looked
+        self._began = self._now = time.monotonic()
+        self._refused, self._next_refusal = 0, self._began  # refused spans, how many were said and when to go on
+
+    def run(self) -> None:
+        """Show traces until `leaving` is set, then what is left; then, or when nobody reads any more, set `ended`."""
+        try:
+            while not self.leaving.wait(0.2):
+                self.show(time.monotonic())
+            self.show(time.monotonic(), everything=True)
+        except (OSError, SystemExit):  # the second is what rich makes of a broken pipe
+            pass
+        finally:
+            self.ended.set()
+
+    def show(self, now: float, everything: bool = False) -> None:
+        """Show what is due at `now`, in seconds of time.monotonic(), or everything that was not shown yet."""
+        self._budget = min(BURST, self._budget + RATE * (now - self._now))
+        self._now = now
+        if self._hint and not self.store.revision and now - self._began >= EMPTY:
+            self._print(Text(self._hint, FAINT))
+            self._hint = ""
+        refused = self.store.refused
+        if refused.count > self._refused and (everything or now >= self._next_refusal):
+            self._print(Text(f"{count(refused.count - self._refused, 'span')} refused: {refused.reason}", NOTICE))
+            self._refused, self._next_refusal = refused.count, now + PATIENCE
+
+        summaries = self.store.summaries()
+        due = [summary for summary in reversed(summaries) if self._is_due(summary, everything)]
+        drawn = due[len(due) - min(len(due), int(self._budget)) :]
+        if len(due) > len(drawn):
+            self._print(Text(f"… {count(len(due) - len(drawn), 'trace')} not drawn: too many at once", NOTICE))
+        for summary in drawn:
+            self._draw(summary)
+        self._budget -= len(drawn)
+        for summary in due:
+            self._shown[summary.trace_id] = summary.span_count
+            self._since.pop(summary.trace_id, None)
+        if self._dropped != self.store.dropped:
+            self._dropped = self.store.dropped
+            here = {summary.trace_id for summary in summaries}
+            for memory in (self._shown, self._since):
+                for trace_id in memory.keys() - here:
+                    del memory[trace_id]
+
+    def _is_due(self, summary: Summary, everything: bool) -> bool:
+        if summary.span_count == self._shown.get(summary.trace_id):
+            return False
+        since = self._since.setdefault(summary.trace_id, summary.arrived)
+        is_whole = summary.complete and self._now - summary.arrived >= QUIET
+        return everything or is_whole or self._now - since >= PATIENCE
+
+    def _draw(self, summary: Summary) -> None:
+        trace = self.store.trace(summary.trace_id)
+        if trace is None:  # it has just left for room
+            return
+        for name, *_ in summary.services:
+            if len(self._colours) < MAX_COLOURS:
+                self._colours.setdefault(name, STYLES[len(self._colours) % len(STYLES)])
+        more = summary.span_count - self._shown.get(summary.trace_id, summary.span_count)
+        try:
+            text = Picture(summary, trace, self.console, self._colours, more).draw()
+        except Exception as error:  # noqa: BLE001, one trace must not cost the reader all others
+            text = Text(f"trace {summary.trace_id} cannot be drawn: {type(error).__name__}", NOTICE)
+        self._print(text)
+
+    def _print(self, text: Text) -> None:
+        if self.console.options.ascii_only:
+            text.plain = text.plain.translate(ASCII).encode("ascii", "replace").decode()
+        self.console.print(text, end="\n\n")

@@ -1,0 +1,110 @@
+"""Puts the spans of a trace into the order of their tree, whatever they say of their parents."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status, TracesData
+
+from viewer.store import service_name
+
+MAX_LOOKED_AT = 100  # events of a span, and attributes of each, when its exception is looked for
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the tree: a span, or a parent that has not come (then `span` is None)."""
+
+    span_id: bytes
+    span: Span | None
+    service: str
+    guides: str = ""  # the tree's lines before its name
+    below: str = ""  # the same for the lines under it
+    circular: bool = False  # it stands under itself
+
+    @property
+    def failed(self) -> bool:
+        """Whether the span is in error."""
+        return self.span is not None and self.span.status.code == Status.STATUS_CODE_ERROR
+
+
+class Tree:
+    """The spans of one trace, by their parents."""
+
+    def __init__(self, trace: TracesData):
+        self.spans: dict[bytes, tuple[Span, str]] = {}  # span id -> span, service
+        self.children: defaultdict[bytes, list[Span]] = defaultdict(list)  # parent id -> spans; b"" -> roots
+        for resource_spans in trace.resource_spans:
+            service = service_name(resource_spans.resource)
+            for scope_spans in resource_spans.scope_spans:
+                for span in scope_spans.spans:
+                    self.spans[span.span_id] = span, service
+                    self.children[span.parent_span_id.strip(b"\0") and span.parent_span_id].append(span)
+        for spans in self.children.values():
+            spans.sort(key=_start)
+
+    def rows(self, max_depth: int) -> Iterator[Row]:
+        """Yield every span once, parents before children; those deeper than max_depth without the tree's lines.
+
+        First the roots and the parents that have not come, then what hangs on neither; all by their start.
+        """
+        missing = {parent: spans for parent, spans in self.children.items() if parent not in self.spans and parent}
+        tops = [(_start(span), span.span_id) for span in self.children.get(b"", ())]
+        tops += [(_start(spans[0]), parent) for parent, spans in missing.items()]
+        seen: set[bytes] = set()
+        for _, span_id in sorted(tops):
+            yield from self._branch(span_id, max_depth, seen, circular=False)
+        if len(seen) < len(self.spans) + len(missing):
+            for span_id in sorted(self.spans, key=lambda span_id: _start(self.spans[span_id][0])):
+                yield from self._branch(span_id, max_depth, seen, circular=True)
+
+    def failure(self, span: Span) -> tuple[str, str]:
+        """Return type and message of the error in which a span ended; empty when it does not say.
+
+        Empty too when the error came from a child: an exception is recorded on every span that it leaves.
+        """
+        failure = _failure(span)
+        is_passed_on = any(_failure(child) == failure for child in self.children.get(span.span_id, ()))
+        return ("", "") if is_passed_on else failure
+
+    def _branch(self, top: bytes, max_depth: int, seen: set[bytes], circular: bool) -> Iterator[Row]:
+        """Yield `top` and what stands under it, without recursion: a tree may be 10,000 deep."""
+        stack = [(top, 0, "", "")]
+        while stack:
+            span_id, depth, guides, below = stack.pop()
+            if span_id in seen:
+                continue
+            seen.add(span_id)
+            children = self.children.get(span_id, ())
+            span, service = self.spans.get(span_id, (None, ""))
+            yield Row(span_id, span, service, guides, below + ("│ " if children else "  "), circular and not depth)
+            for child in reversed(children):
+                is_last = child is children[-1]
+                if depth < max_depth:
+                    lines = below + ("└ " if is_last else "├ "), below + ("  " if is_last else "│ ")
+                else:
+                    lines = f"{' ' * 2 * max_depth}…{depth + 1} ", below
+                stack.append((child.span_id, depth + 1, *lines))
+
+
+def _start(span: Span) -> int:
+    return span.start_time_unix_nano
+
+
+def _failure(span: Span) -> tuple[str, str]:
+    """Type and message of the last exception, else the status message, else `error.type`."""
+    if span.status.code != Status.STATUS_CODE_ERROR:
+        return "", ""
+    for event in reversed(span.events[-MAX_LOOKED_AT:]):
+        if event.name == "exception":
+            return _text(event.attributes, "exception.type"), _text(event.attributes, "exception.message")
+    return ("", span.status.message) if span.status.message else (_text(span.attributes, "error.type"), "")
+
+
+def _text(attributes: list[KeyValue], key: str) -> str:
+    """The value of an attribute; empty where it is none, or no text."""
+    for attribute in attributes[:MAX_LOOKED_AT]:
+        if attribute.key == key:
+            return attribute.value.string_value
+    return ""

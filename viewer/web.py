@@ -1,0 +1,269 @@
+"""The viewer's web page, and the read API that it shares with scripts.
+
+The API has the paths and JSON shapes of Jaeger 2.20's HTTP api_v3, so that the same script reads Jaeger:
+
+    GET /api/v3/services
+    GET /api/v3/traces/{trace_id}
+    GET /api/v3/trace-summaries
+
+What is ours is called `viewer`: the parameters `viewer.search` and `viewer.errors`, and the field `viewer`,
+which a script for Jaeger does not look at. Looser than Jaeger: no parameter is required. Stricter: a search
+parameter that has no effect here is refused, not passed over. As in Jaeger's JSON, what is empty is left out.
+"""
+
+import base64
+import json
+import logging
+import re
+import secrets
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import waitress
+from flask import Flask, Response, abort, request
+from google.protobuf.json_format import MessageToDict
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
+from werkzeug.exceptions import HTTPException
+
+from viewer.store import Store, Summary
+
+# Spans are hostile. The page loads only what is in static/, and no text can become markup or script.
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+        "frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "
+        "trusted-types 'none'; require-trusted-types-for 'script'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+CHUNK = 64_000  # characters of a trace that go out at once
+
+
+def start(store: Store, host: str, port: int, otlp_port: int) -> int:
+    """Serve the page in the background for as long as the process lives; returns its port (a free one for 0).
+
+    Raises OSError, with a line fit for a reader, when it cannot listen there.
+    """
+    # It warns when a browser opens many connections: not a line for the terminal's picture.
+    logging.getLogger("waitress").setLevel(logging.ERROR)
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise OSError(f"cannot listen on {host}, port {port}: {error.strerror or error}") from None
+    server = waitress.create_server(create_app(store, host, otlp_port), sockets=[listener], ident=None)
+    threading.Thread(target=server.run, name="web", daemon=True).start()
+    return listener.getsockname()[1]
+
+
+def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317) -> Flask:
+    """Return the WSGI application that shows `store` to browsers that call it `host`."""
+    app = Flask("viewer", root_path=str(Path(__file__).parent))
+    app.json.sort_keys = False
+    this_run = secrets.token_hex(4)  # the next run counts its revisions from 0 again
+
+    @app.before_request
+    def refuse_strangers():
+        # A site can point its own name at our address (DNS rebinding), but the browser still sends that name.
+        if not is_our_name(request.environ.get("HTTP_HOST", ""), host):
+            abort(403, "The viewer does not go by this name: see the Host header")
+        if request.method not in ("GET", "HEAD"):
+            abort(405)
+
+    @app.after_request
+    def protect(response):
+        response.headers.update(HEADERS)
+        return response
+
+    @app.errorhandler(HTTPException)
+    def error(problem):
+        body = {"error": {"httpCode": problem.code, "message": problem.description}}
+        return body, problem.code, {"Allow": "GET, HEAD"} if problem.code == 405 else {}
+
+    @app.get("/")
+    def list_page():
+        return app.send_static_file("list.html")
+
+    @app.get("/trace/<trace_id>")
+    def trace_page(trace_id):
+        return app.send_static_file("trace.html")
+
+    @app.get("/api/v3/services")
+    def services():
+        return present(services=store.services())
+
+    @app.get("/api/v3/traces/<trace_id>")
+    def trace(trace_id):
+        if not re.fullmatch("[0-9A-Fa-f]{1,32}", trace_id):
+            abort(400, "malformed parameter trace_id: not up to 32 hexadecimal digits")
+        found = store.trace(trace_id.lower().zfill(32))
+        if found is None:
+            abort(404, "No traces found")
+        return Response(trace_json(found), mimetype="application/json")
+
+    @app.get("/api/v3/trace-summaries")
+    def trace_summaries():
+        search = Search(request.args)
+        tag = f"{this_run}-{store.revision}"  # read first: it may be older than what follows, never newer
+        etag = {"ETag": f'"{tag}"'}
+        if tag in request.if_none_match:
+            return "", 304, etag
+        found = [summary for summary in store.summaries() if search.matches(summary)]
+        viewer = present(
+            found=len(found),
+            kept=store.kept(),
+            dropped=store.dropped,
+            refused=store.refused.count,
+            refusedReason=store.refused.reason,
+            otlpPort=otlp_port,
+        )
+        summaries = [summary_json(summary) for summary in found[: search.depth]]
+        return present(summaries=summaries, viewer=viewer), etag
+
+    return app
+
+
+def is_our_name(header: str, host: str) -> bool:
+    """Return whether a Host header names this machine, or the `host` that we listen on."""
+    try:
+        name = urlsplit(f"//{header}").hostname
+        if name in ("localhost", host):
+            return True
+        # Listening on every interface we do not know our names; but an address has no DNS to be rebound.
+        return ip_address(name).is_loopback or ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+class Search:
+    """What a request for summaries asks for. Aborts with 400 when it cannot be had."""
+
+    OFFERED = ("serviceName", "operationName", "startTimeMin", "startTimeMax", "searchDepth", "rawTraces")
+
+    def __init__(self, parameters: Mapping[str, str]):
+        # Jaeger still takes the older snake_case names.
+        camel = {re.sub("_(.)", lambda _: _[1].upper(), name): value for name, value in parameters.items()}
+        for name in camel:
+            if name.startswith("query.") and name.removeprefix("query.") not in self.OFFERED:
+                abort(400, f"unsupported parameter {name}")
+        self.service = camel.get("query.serviceName")
+        self.operation = camel.get("query.operationName")
+        self.earliest = _nanoseconds(camel, "query.startTimeMin")
+        self.latest = _nanoseconds(camel, "query.startTimeMax")
+        if None not in (self.earliest, self.latest) and self.earliest >= self.latest:
+            abort(400, "query.startTimeMin must be before query.startTimeMax")
+        depth = camel.get("query.searchDepth") or "100"
+        if not re.fullmatch("[0-9]{1,9}", depth) or int(depth) == 0:
+            abort(400, "malformed parameter query.searchDepth: not a number from 1")
+        self.depth = int(depth)
+        self.text = camel.get("viewer.search", "").strip().casefold()
+        self.errors = camel.get("viewer.errors") == "true"
+
+    def matches(self, summary: Summary) -> bool:
+        """Return whether the trace is one of those asked for."""
+        services = [name for name, _, _ in summary.services]
+        return (
+            (not self.service or self.service in services)
+            and (not self.operation or self.operation in summary.span_names)
+            and (self.earliest is None or summary.start_ns >= self.earliest)
+            and (self.latest is None or summary.start_ns <= self.latest)
+            and (not self.errors or summary.error_count > 0)
+            and (
+                self.text in summary.trace_id
+                or any(self.text in name.casefold() for name in (*services, *summary.span_names))
+            )
+        )
+
+
+def summary_json(summary: Summary) -> dict:
+    """Return Jaeger's TraceSummary. Where the root has not come, ours names the span that stands for it."""
+    names = present(rootServiceName=summary.root_service, rootOperationName=summary.root_name)
+    viewer = present(refused=summary.refused_count)
+    if not summary.has_root:
+        viewer["insteadOfRoot"], names = names, {}
+    return present(
+        traceId=summary.trace_id,
+        **names,
+        minStartTimeUnixNano=str(summary.start_ns),
+        maxEndTimeUnixNano=str(summary.end_ns),
+        spanCount=summary.span_count,
+        errorSpanCount=summary.error_count,
+        orphanSpanCount=summary.orphan_count,
+        services=[
+            present(name=name, spanCount=spans, errorSpanCount=errors) for name, spans, errors in summary.services
+        ],
+        viewer=viewer,
+    )
+
+
+def trace_json(traces: TracesData) -> Iterator[str]:
+    """Return `{"result": …}` with the trace as OTLP JSON, in pieces: a big one would be hundreds of MB."""
+    pieces, size = [], 0
+    for piece in _trace_pieces(traces):
+        pieces.append(piece)
+        size += len(piece)
+        if size > CHUNK:
+            yield "".join(pieces)
+            pieces, size = [], 0
+    yield "".join(pieces)
+
+
+def _trace_pieces(traces: TracesData) -> Iterator[str]:
+    yield '{"result":{"resourceSpans":['
+    for r, resource_spans in enumerate(traces.resource_spans):
+        resource = MessageToDict(resource_spans.resource), resource_spans.schema_url
+        yield "," * (r > 0) + _opened(resource=resource[0], schemaUrl=resource[1]) + '"scopeSpans":['
+        for s, scope_spans in enumerate(resource_spans.scope_spans):
+            scope = MessageToDict(scope_spans.scope), scope_spans.schema_url
+            yield "," * (s > 0) + _opened(scope=scope[0], schemaUrl=scope[1]) + '"spans":['
+            for n, span in enumerate(scope_spans.spans):
+                yield "," * (n > 0) + _json(span_json(span))
+            yield "]}"
+        yield "]}"
+    yield "]}}"
+
+
+def span_json(span: Span) -> dict:
+    """Return a span as OTLP JSON: protobuf's, but with enums as numbers and ids in hexadecimal."""
+    fields = MessageToDict(span, use_integers_for_enums=True)
+    for owner in (fields, *fields.get("links", ())):
+        for name in ("traceId", "spanId", "parentSpanId"):
+            if name in owner:
+                owner[name] = base64.b64decode(owner[name]).hex()
+    return fields
+
+
+def present(**fields) -> dict:
+    """Return the fields that are neither empty nor 0: all that Jaeger's JSON shows."""
+    return {name: value for name, value in fields.items() if value}
+
+
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def _opened(schemaUrl: str, **group: dict) -> str:
+    """Return the beginning of a JSON object, to which one more member is to be added."""
+    return _json(group | present(schemaUrl=schemaUrl))[:-1] + ","
+
+
+def _nanoseconds(parameters: Mapping[str, str], name: str) -> int | None:
+    """Return a time in RFC 3339 as nanoseconds since 1970. Python's own stop at microseconds."""
+    value = parameters.get(name)
+    if not value:
+        return None
+    try:
+        seconds, fraction, zone = re.fullmatch(
+            r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", value, re.ASCII
+        ).groups("0")
+        return int(datetime.fromisoformat(seconds + zone).timestamp()) * 10**9 + int(fraction.ljust(9, "0"))
+    except (AttributeError, ValueError):
+        abort(400, f"malformed parameter {name}: not a time like 2026-11-22T12:00:00Z")
