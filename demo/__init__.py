@@ -1,0 +1,1 @@
+"""`make demo`: the post's two programs, their databases and the viewer, with one command."""

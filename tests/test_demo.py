@@ -1,0 +1,289 @@
+"""`python -m demo`, which `make demo` runs: in a clone, with its real parts, on ports of its own."""
+
+import contextlib
+import os
+import pty
+import re
+import signal
+import socket
+import sys
+import termios
+
+import pytest
+
+from demo.__main__ import PORTS
+from tests.clone import clone, files_in, processes_in
+from tests.support import Process, clean_environment, free_port, wait_until
+
+HEALTHY = r"6 spans, 2 services, [\d.]+ \w?s\n"  # and no errors
+FAILED = r"2 services, [\d.]+ \w?s, \d errors\n"
+
+# Makes the terminal on stdin that of its session, as a shell's is, then becomes the command.
+IN_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
+class Demo(Process):
+    """A demo in `folder / "clone"`, with its temporary files in `folder / "tmp"`."""
+
+    def __init__(self, folder, settings, wrapper=(), **streams):
+        self.folder, self.tmp = folder, folder / "tmp"
+        self.ports = {name: settings.get(name, free_port()) for name in PORTS}
+        environment = clean_environment(TMPDIR=self.tmp, **(self.ports | settings))
+        command = (*wrapper, sys.executable, "-B", "-m", "demo")
+        super().__init__(*command, env=environment, cwd=folder / "clone", **streams)
+
+    def wait_until_up(self):
+        """Wait until its last part has started."""
+        self.part("client.py test")
+        return self
+
+    def part(self, command):
+        """Return the process id of the part with this command, once it is there."""
+
+        def found():
+            assert self.returncode is None, f"the demo ended ({self.returncode}):\n{self.output}"
+            return [pid for pid, line in processes_in(self.folder).items() if line.rstrip().endswith(command)]
+
+        return wait_until(found, f"{command} runs")[0]
+
+    def log(self, name):
+        """Return what is in a log so far."""
+        logs = list(self.tmp.glob(f"*/{name}"))
+        return logs[0].read_text() if logs else ""
+
+    def assert_all_gone(self):
+        """Nothing runs, and no file is left. The kernel may need a moment for what was killed."""
+        wait_until(lambda: not processes_in(self.folder), f"{processes_in(self.folder)} are gone")
+        assert not files_in(self.tmp)
+
+
+class TerminalDemo(Demo):
+    """A demo with a terminal to itself."""
+
+    def __init__(self, folder, settings):
+        self.keyboard, terminal = pty.openpty()
+        os.set_blocking(self.keyboard, False)
+        self.mode = termios.tcgetattr(terminal)
+        self.text = b""
+        wrapper = (sys.executable, "-c", IN_TERMINAL)
+        super().__init__(folder, settings, wrapper, stdin=terminal, stdout=terminal, stderr=terminal)
+        self.terminal = terminal
+
+    def press(self, keys):
+        os.write(self.keyboard, keys.encode())
+
+    def hang_up(self):
+        """Close the terminal."""
+        os.close(self.terminal)
+        os.close(self.keyboard)
+        self.keyboard = None
+
+    @property
+    def out(self):
+        """What it showed so far, without colours."""
+        with contextlib.suppress(BlockingIOError):
+            while self.keyboard and (more := os.read(self.keyboard, 65_536)):
+                self.text += more
+        return re.sub(r"\x1b\[[\d;]*m|\r", "", self.text.decode(errors="replace"))
+
+    def __exit__(self, *details):
+        super().__exit__(*details)
+        if self.keyboard:
+            self.hang_up()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with a clone in it, and a folder for temporary files."""
+    (tmp_path / "tmp").mkdir()
+    with clone(tmp_path):
+        yield tmp_path
+
+
+@pytest.fixture
+def start_demo(folder):
+    """Start demos that end with the test: `start_demo(in_terminal=False, **settings)`."""
+    with contextlib.ExitStack() as demos:
+        yield lambda in_terminal=False, **settings: demos.enter_context(
+            (TerminalDemo if in_terminal else Demo)(folder, settings)
+        )
+
+
+# What it shows
+
+
+def test_a_stopped_redis_is_in_the_next_trace_and_a_started_one_heals_it(start_demo):
+    demo = start_demo()
+    demo.wait_for(HEALTHY)
+    demo.send(signal.SIGUSR1)
+    demo.wait_for(f"Redis is stopped(?s:.)*{FAILED}")
+    demo.send(signal.SIGUSR1)
+    demo.wait_for(f"Redis is back(?s:.)*{HEALTHY}")
+
+
+def test_the_first_trace_is_whole_and_healthy(start_demo):
+    first = start_demo().wait_for(r"trace \w{32}.*\n")
+    assert re.search(HEALTHY, first.group())
+
+
+def test_the_last_trace_is_shown_too(start_demo):
+    demo = start_demo()
+    wait_until(lambda: "Request to" in demo.log("client.log"), "the first ping")
+    demo.stop(signal.SIGINT)
+    assert re.search(HEALTHY, demo.out)
+
+
+def test_settings_for_other_backends_and_proxies_stay_outside(start_demo):
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    demo = start_demo(
+        LS_ACCESS_TOKEN="secret",
+        OTEL_SDK_DISABLED="true",
+        OTEL_TRACES_SAMPLER="always_off",
+        OTEL_SERVICE_NAME="mine",
+        OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=nowhere,
+        OTEL_EXPORTER_OTLP_HEADERS="Bad Header=1",
+        REDIS_URL="redis://nowhere.invalid",
+        MONGODB_URI="mongodb://nowhere.invalid",
+        DESTINATION_URL=nowhere,
+        SERVER_HOST="192.0.2.1",
+        http_proxy=nowhere,
+        HTTP_PROXY=nowhere,
+        grpc_proxy=nowhere,
+    )
+    demo.wait_for(HEALTHY)
+
+
+def test_two_demos_run_side_by_side(start_demo):
+    demos = [start_demo(), start_demo()]
+    for demo in demos:
+        demo.wait_for(HEALTHY)
+
+
+# Ports
+
+
+@pytest.mark.parametrize("variable", PORTS)
+def test_a_taken_port_starts_nothing_and_names_its_variable(start_demo, variable):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        demo = start_demo(**{variable: port})
+        assert demo.wait() == 1
+    assert demo.output == f"Port {port} is taken: use another with {variable}=<port>.\n"
+
+
+@pytest.mark.parametrize("value", ["x", "0", "65536", "-1", "1e3", "٣", "9" * 5_000, "\x1b[2J"])
+def test_what_is_no_port_is_refused_in_one_line(start_demo, value):
+    demo = start_demo(REDIS_PORT=value)
+    assert demo.wait() == 1
+    assert demo.output == f"REDIS_PORT must be a port, from 1 to 65535, not {value[:40]!r}.\n"
+
+
+def test_the_same_port_twice_is_refused(start_demo):
+    port = free_port()
+    demo = start_demo(REDIS_PORT=port, SERVER_PORT=port)
+    assert demo.wait() == 1
+    assert demo.output == f"Port {port} is asked for twice: use another with SERVER_PORT=<port>.\n"
+
+
+# The end
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_and_leaves_no_process_and_no_file(start_demo, folder, number):
+    before = files_in(folder / "clone")
+    demo = start_demo().wait_until_up()
+    assert demo.stop(number) == 0
+    demo.assert_all_gone()
+    assert files_in(folder / "clone") == before
+
+
+def test_a_signal_while_it_starts_ends_it_too(start_demo):
+    demo = start_demo()
+    demo.part("viewer")
+    assert demo.stop(signal.SIGTERM) == 0
+    demo.assert_all_gone()
+
+
+def test_a_closed_terminal_ends_it(start_demo):
+    demo = start_demo(in_terminal=True).wait_until_up()
+    demo.hang_up()
+    demo.wait()
+    demo.assert_all_gone()
+
+
+def test_parts_that_do_not_end_are_killed(start_demo):
+    demo = start_demo().wait_until_up()
+    for command in ("server.py", "client.py test", "viewer"):
+        os.kill(demo.part(command), signal.SIGSTOP)
+    assert demo.stop(signal.SIGTERM) == 0
+    demo.assert_all_gone()
+
+
+def test_a_second_ctrl_c_ends_it_at_once(start_demo):
+    demo = start_demo().wait_until_up()
+    for command in ("server.py", "client.py test", "viewer"):
+        os.kill(demo.part(command), signal.SIGSTOP)
+    demo.send(signal.SIGINT)
+    demo.wait_for("Stopping")
+    assert demo.stop(signal.SIGINT, seconds=5) == 0  # the test above takes 9 s
+    demo.assert_all_gone()
+
+
+@pytest.mark.parametrize("command", ["viewer", "server.py", "client.py test"])
+def test_a_part_that_dies_ends_it_with_status_1(start_demo, command):
+    demo = start_demo().wait_until_up()
+    os.kill(demo.part(command), signal.SIGKILL)
+    assert demo.wait() == 1
+    assert "ended by itself, with status -9" in demo.output
+    demo.assert_all_gone()
+
+
+def test_the_last_lines_of_what_died_are_shown(start_demo):
+    demo = start_demo().wait_until_up()
+    os.kill(demo.part("server.py"), signal.SIGKILL)
+    demo.wait()
+    assert re.search(r"^  server \| Traces of py-opentelemetry-manual-otlp-server go to", demo.out, re.MULTILINE)
+
+
+# Databases that come and go
+
+
+def test_a_redis_that_dies_is_shown_with_its_log_and_can_be_started_again(start_demo):
+    demo = start_demo().wait_until_up()
+    os.kill(demo.part(f"127.0.0.1:{demo.ports['REDIS_PORT']}"), signal.SIGTERM)
+    demo.wait_for(r"Redis ended by itself.*\n(  Redis \| .*\n)+The demo goes on")
+    demo.send(signal.SIGUSR1)
+    demo.wait_for("Redis is back")
+
+
+@pytest.mark.parametrize(("key", "database"), [("r", "Redis"), ("m", "MongoDB")])
+def test_a_key_stops_and_starts_a_database(start_demo, key, database):
+    demo = start_demo(in_terminal=True).wait_until_up()
+    demo.press(key)
+    demo.wait_for(f"{database} is stopped; key {key} starts it again")
+    demo.press(key)
+    demo.wait_for(f"{database} is back")
+
+
+def test_sigusr2_stops_mongodb(start_demo):
+    demo = start_demo().wait_until_up()
+    demo.send(signal.SIGUSR2)
+    demo.wait_for("MongoDB is stopped")
+
+
+def test_keys_pressed_while_it_starts_and_in_haste_do_no_harm(start_demo):
+    demo = start_demo(in_terminal=True)
+    demo.part("viewer")
+    demo.press("rrmmrr")
+    demo.wait_for(f"(Redis is stopped(?s:.)*Redis is back(?s:.)*){{2}}{HEALTHY}")
+
+
+def test_q_ends_it_and_leaves_the_terminal_as_it_was(start_demo):
+    demo = start_demo(in_terminal=True).wait_until_up()
+    assert termios.tcgetattr(demo.terminal) != demo.mode
+    demo.press("q")
+    assert demo.wait() == 0
+    assert termios.tcgetattr(demo.terminal) == demo.mode
+    demo.assert_all_gone()
