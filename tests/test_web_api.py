@@ -1,0 +1,433 @@
+"""The read API: Jaeger's paths and shapes, OTLP's JSON, and who may read it."""
+
+import http.client
+import json
+import math
+import signal
+import socket
+import urllib.request
+
+import pytest
+from google.protobuf.json_format import ParseDict
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
+
+from tests.otlp import NOON, attribute, request, span, trace_id
+from tests.support import free_port
+from viewer.store import Store
+from viewer.web import CHUNK, create_app, is_our_name
+
+SUMMARIES = "/api/v3/trace-summaries"
+
+
+@pytest.fixture
+def store():
+    return Store()
+
+
+@pytest.fixture
+def api(store):
+    return create_app(store).test_client()
+
+
+def found(api, **query):
+    """Return the ids of the traces that a search finds, newest first, as small numbers."""
+    query = {name.replace("__", "."): value for name, value in query.items()}
+    answer = api.get(SUMMARIES, query_string=query)
+    assert answer.status_code == 200, answer.json
+    return [int(summary["traceId"], 16) for summary in answer.json.get("summaries", [])]
+
+
+def shown(api, number=1):
+    """Return the spans of a trace as the API shows them."""
+    result = api.get(f"/api/v3/traces/{trace_id(number)}").json["result"]
+    groups = [group for resource in result["resourceSpans"] for group in resource["scopeSpans"]]
+    return [span for group in groups for span in group["spans"]]
+
+
+def value_of(api, store, **value):
+    """Return an attribute's value as the API shows it."""
+    store.add(request(span(attributes=[KeyValue(key="it", value=AnyValue(**value))])))
+    return shown(api)[0]["attributes"][0]["value"]
+
+
+def refusal(answer):
+    """Return the status and message of an error, after a look at its shape."""
+    assert answer.json["error"]["httpCode"] == answer.status_code
+    return answer.status_code, answer.json["error"]["message"]
+
+
+# Services
+
+
+def test_services_are_listed_by_name(api, store):
+    store.add(request(span(trace=1), service="shop"))
+    store.add(request(span(trace=2), service="bank"))
+    assert api.get("/api/v3/services").json == {"services": ["bank", "shop"]}
+
+
+def test_no_services_are_left_out_as_in_jaegers_json(api):
+    assert api.get("/api/v3/services").json == {}
+
+
+# One trace, as OTLP JSON
+
+
+def test_a_trace_comes_as_otlp_under_result(api, store):
+    store.add(request(span("work", id=2, parent=1), service="shop", scope="tests"))
+    (resource_spans,) = api.get(f"/api/v3/traces/{trace_id(1)}").json["result"]["resourceSpans"]
+    assert resource_spans["resource"] == {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]}
+    (scope_spans,) = resource_spans["scopeSpans"]
+    assert scope_spans["scope"] == {"name": "tests"}
+    assert [span["name"] for span in scope_spans["spans"]] == ["work"]
+
+
+def test_ids_are_hexadecimal(api, store):
+    store.add(request(span(id=0xABC, parent=0xDEF, links=[Span.Link(trace_id=b"\xaa" * 16, span_id=b"\xbb" * 8)])))
+    (shown_span,) = shown(api)
+    assert shown_span["traceId"] == trace_id(1)
+    assert shown_span["spanId"] == "0000000000000abc"
+    assert shown_span["parentSpanId"] == "0000000000000def"
+    assert shown_span["links"] == [{"traceId": "aa" * 16, "spanId": "bb" * 8}]
+
+
+def test_a_root_has_no_parent_id(api, store):
+    store.add(request(span()))
+    assert "parentSpanId" not in shown(api)[0]
+
+
+def test_times_are_strings_of_nanoseconds(api, store):
+    store.add(request(span(start_time_unix_nano=NOON + 1, events=[Span.Event(time_unix_nano=NOON + 2)])))
+    (shown_span,) = shown(api)
+    assert shown_span["startTimeUnixNano"] == str(NOON + 1)
+    assert shown_span["events"][0]["timeUnixNano"] == str(NOON + 2)
+
+
+def test_enums_are_numbers(api, store):
+    store.add(request(span(kind=Span.SPAN_KIND_CLIENT, failed=True)))
+    (shown_span,) = shown(api)
+    assert (shown_span["kind"], shown_span["status"]) == (3, {"code": 2})
+
+
+@pytest.mark.parametrize(
+    ("value", "as_json"),
+    [
+        ({"string_value": ""}, {"stringValue": ""}),
+        ({"int_value": 2**62}, {"intValue": str(2**62)}),
+        ({"bool_value": False}, {"boolValue": False}),
+        ({"double_value": 1.5}, {"doubleValue": 1.5}),
+        ({"double_value": math.nan}, {"doubleValue": "NaN"}),
+        ({"double_value": -math.inf}, {"doubleValue": "-Infinity"}),
+        ({"bytes_value": b"\xfb\xff"}, {"bytesValue": "+/8="}),
+        (
+            {"array_value": ArrayValue(values=[AnyValue(int_value=1), AnyValue(string_value="a")])},
+            {"arrayValue": {"values": [{"intValue": "1"}, {"stringValue": "a"}]}},
+        ),
+        (
+            {"kvlist_value": KeyValueList(values=[attribute("a", "b")])},
+            {"kvlistValue": {"values": [{"key": "a", "value": {"stringValue": "b"}}]}},
+        ),
+        ({}, {}),
+    ],
+)
+def test_values_of_every_type_follow_otlp(api, store, value, as_json):
+    assert value_of(api, store, **value) == as_json
+
+
+def test_nothing_of_a_trace_is_lost(api, store):
+    sent = request(*(span(f"span {n}", attributes=[attribute("text", "é\u2028\x00" * 100)]) for n in range(300)))
+    sent.resource_spans[0].schema_url = "https://opentelemetry.io/schemas/1.40.0"
+    sent.resource_spans[0].scope_spans[0].schema_url = "https://opentelemetry.io/schemas/1.30.0"
+    store.add(sent)
+    answer = api.get(f"/api/v3/traces/{trace_id(1)}")
+    assert len(answer.data) > 2 * CHUNK
+    result = answer.json["result"]
+    for each in result["resourceSpans"][0]["scopeSpans"][0]["spans"]:
+        # Protobuf's own reader wants ids in base64, so leave it those that it can read.
+        for name in ("traceId", "spanId"):
+            del each[name]
+    for each in sent.resource_spans[0].scope_spans[0].spans:
+        each.ClearField("trace_id")
+        each.ClearField("span_id")
+    assert ParseDict(result, TracesData()) == TracesData(resource_spans=sent.resource_spans)
+
+
+def test_spans_of_two_services_stand_under_two_resources(api, store):
+    store.add(request(span(id=1), service="client"))
+    store.add(request(span(id=2, parent=1), service="server"))
+    assert len(api.get(f"/api/v3/traces/{trace_id(1)}").json["result"]["resourceSpans"]) == 2
+
+
+def test_a_trace_id_may_come_in_upper_case_and_without_its_leading_zeros(api, store):
+    store.add(request(span(trace=0xABC)))
+    assert api.get("/api/v3/traces/ABC").json == api.get(f"/api/v3/traces/{trace_id(0xABC)}").json
+
+
+def test_an_unknown_trace_is_404_in_jaegers_shape(api):
+    answer = api.get(f"/api/v3/traces/{trace_id(9)}")
+    assert answer.json == {"error": {"httpCode": 404, "message": "No traces found"}}
+    assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("bad", ["xyz", "0" * 33, "12-34", "%F0%9F%92%A9", "0x12"])
+def test_a_trace_id_that_is_none_is_400(api, bad):
+    status, message = refusal(api.get(f"/api/v3/traces/{bad}"))
+    assert status == 400
+    assert message.startswith("malformed parameter trace_id")
+
+
+# Summaries
+
+
+def test_a_summary_has_jaegers_fields(api, store):
+    store.add(request(span("GET", id=1, start=0, end=100), service="client"))
+    store.add(request(span("/ping", id=2, parent=1, failed=True), service="server"))
+    (summary,) = api.get(SUMMARIES).json["summaries"]
+    assert summary == {
+        "traceId": trace_id(1),
+        "rootServiceName": "client",
+        "rootOperationName": "GET",
+        "minStartTimeUnixNano": str(NOON),
+        "maxEndTimeUnixNano": str(NOON + 100_000_000),
+        "spanCount": 2,
+        "errorSpanCount": 1,
+        "services": [
+            {"name": "client", "spanCount": 1},
+            {"name": "server", "spanCount": 1, "errorSpanCount": 1},
+        ],
+    }
+
+
+def test_a_trace_without_its_root_names_none_but_ours_says_what_is_there(api, store):
+    store.add(request(span("/ping", parent=7), service="server"))
+    (summary,) = api.get(SUMMARIES).json["summaries"]
+    assert "rootServiceName" not in summary
+    assert summary["orphanSpanCount"] == 1
+    instead = {"rootServiceName": "server", "rootOperationName": "/ping"}
+    assert summary["viewer"] == {"insteadOfRoot": instead}
+
+
+def test_spans_past_the_bound_of_a_trace_are_told():
+    store = Store(max_spans_per_trace=2)
+    store.add(request(*(span() for _ in range(5))))
+    (summary,) = create_app(store).test_client().get(SUMMARIES).json["summaries"]
+    assert summary["viewer"]["refused"] == 3
+
+
+def test_traces_that_left_for_room_are_told():
+    store = Store(max_traces=2)
+    for number in range(1, 6):
+        store.add(request(span(trace=number)))
+    viewer = create_app(store).test_client().get(SUMMARIES).json["viewer"]
+    assert (viewer["kept"], viewer["dropped"]) == (2, 3)
+
+
+def test_the_newest_trace_comes_first(api, store):
+    for number in (1, 2, 3):
+        store.add(request(span(trace=number)))
+    assert found(api) == [3, 2, 1]
+
+
+def test_a_service_name_narrows_to_the_traces_it_is_part_of(api, store):
+    store.add(request(span(trace=1), service="shop"))
+    store.add(request(span(trace=2), service="bank"))
+    assert found(api, query__serviceName="bank") == [2]
+
+
+def test_an_operation_name_narrows_to_the_traces_that_have_it(api, store):
+    store.add(request(span("pay", trace=1), span("ship", trace=2)))
+    assert found(api, query__operationName="ship") == [2]
+
+
+def test_the_search_depth_is_the_most_that_is_answered(api, store):
+    store.add(request(*(span(trace=number) for number in range(1, 6))))
+    assert found(api, query__searchDepth=2) == [5, 4]
+
+
+def test_the_search_depth_is_100_by_default_as_in_jaeger(api, store):
+    store.add(request(*(span(trace=number) for number in range(1, 121))))
+    assert len(found(api)) == 100
+
+
+@pytest.mark.parametrize(
+    ("earliest", "latest", "expected"),
+    [
+        (None, None, [3, 2, 1]),
+        ("2023-11-14T22:13:21Z", None, [3, 2]),
+        (None, "2023-11-14T22:13:21Z", [2, 1]),
+        ("2023-11-14T22:13:20.000000001Z", "2023-11-14T22:13:21.999999999Z", [2]),
+        ("2023-11-14T23:13:21+01:00", None, [3, 2]),
+    ],
+)
+def test_start_times_narrow_to_the_nanosecond(api, store, earliest, latest, expected):
+    store.add(request(*(span(trace=number, start=(number - 1) * 1000, end=5000) for number in (1, 2, 3))))
+    times = {"query__startTimeMin": earliest, "query__startTimeMax": latest}
+    assert found(api, **{name: time for name, time in times.items() if time}) == expected
+
+
+def test_the_older_names_of_the_parameters_still_work(api, store):
+    store.add(request(span(trace=1), service="shop"))
+    store.add(request(span(trace=2), span(trace=3), service="bank"))
+    assert found(api, query__service_name="bank", query__search_depth=1) == [3]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "query.searchDepth=many",
+        "query.searchDepth=0",
+        "query.searchDepth=-1",
+        "query.searchDepth=%D9%A3",  # a 3 that is not one of ASCII's
+        "query.startTimeMin=yesterday",
+        "query.startTimeMin=2023-11-14",
+        "query.startTimeMax=2023-13-14T00:00:00Z",
+        "query.startTimeMax=2023-11-14T00:00:00",
+        "query.startTimeMin=2023-11-14T00:00:00Z&query.startTimeMax=2023-11-14T00:00:00Z",
+        "query.attributes=%7B%7D",
+        "query.durationMin=1s",
+    ],
+)
+def test_a_parameter_that_cannot_be_followed_is_400_and_named(api, query):
+    status, message = refusal(api.get(f"{SUMMARIES}?{query}"))
+    assert status == 400
+    assert query.partition("=")[0] in message
+
+
+@pytest.mark.parametrize("text", ["PING", " /pin", "bank", "00000a"])
+def test_our_search_looks_into_names_services_and_ids(api, store, text):
+    store.add(request(span("/ping", trace=0xA), service="The Bank"))
+    store.add(request(span("work", trace=0xB), service="shop"))
+    assert found(api, viewer__search=text) == [0xA]
+
+
+def test_our_search_for_errors_leaves_the_others_out(api, store):
+    store.add(request(span(trace=1), span(trace=2, failed=True)))
+    assert found(api, viewer__errors="true") == [2]
+
+
+def test_nothing_new_is_told_in_a_word(api, store):
+    store.add(request(span()))
+    tag = api.get(SUMMARIES).headers["ETag"]
+    answer = api.get(SUMMARIES, headers={"If-None-Match": tag})
+    assert (answer.status_code, answer.data) == (304, b"")
+
+
+def test_whatever_is_new_changes_the_tag(api, store):
+    tag = api.get(SUMMARIES).headers["ETag"]
+    store.add(request(span()))
+    assert api.get(SUMMARIES, headers={"If-None-Match": tag}).status_code == 200
+
+
+def test_a_tag_of_an_earlier_run_does_not_count(api):
+    tag = create_app(Store()).test_client().get(SUMMARIES).headers["ETag"]
+    assert api.get(SUMMARIES, headers={"If-None-Match": tag}).status_code == 200
+
+
+# Who may read it
+
+
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [
+        ("localhost:16686", "127.0.0.1"),
+        ("LOCALHOST", "127.0.0.1"),
+        ("127.0.0.1:16686", "127.0.0.1"),
+        ("[::1]:16686", "127.0.0.1"),
+        ("traces.example:16686", "traces.example"),
+        ("192.0.2.7:16686", "0.0.0.0"),
+        ("[2001:db8::7]:16686", "::"),
+    ],
+)
+def test_a_name_of_ours_is_answered(name, host):
+    assert is_our_name(name, host)
+
+
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [
+        ("evil.example:16686", "127.0.0.1"),
+        ("evil.example", "0.0.0.0"),
+        ("localhost.evil.example", "127.0.0.1"),
+        ("127.0.0.1.evil.example", "127.0.0.1"),
+        ("127.0.0.1@evil.example", "127.0.0.1"),
+        ("192.0.2.7", "127.0.0.1"),
+        ("[::1", "127.0.0.1"),
+        ("", "127.0.0.1"),
+    ],
+)
+def test_a_name_that_is_not_ours_is_not(name, host):
+    assert not is_our_name(name, host)
+
+
+PATHS = ["/", "/trace/1", "/static/style.css", SUMMARIES, "/api/v3/services", "/api/v3/traces/1", "/nothing"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_rebound_name_reads_nothing(api, store, path):
+    store.add(request(span(trace=1)))
+    assert refusal(api.get(path, headers={"Host": "evil.example"}))[0] == 403
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_no_answer_lets_another_site_in(api, path):
+    with api.get(path, headers={"Origin": "http://evil.example"}) as answer:
+        headers = dict(answer.headers)
+    assert not [name for name in headers if name.lower().startswith("access-control")]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+@pytest.mark.parametrize("path", ["/", SUMMARIES, "/static/style.css"])
+def test_nothing_can_be_changed(api, path, method):
+    answer = api.open(path, method=method)
+    assert answer.status_code == 405
+    assert answer.headers["Allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize("path", ["/static/../web.py", "/static/%2e%2e/web.py", "/static/..%2fweb.py"])
+def test_only_what_is_in_static_is_served(api, path):
+    assert api.get(path).status_code == 404
+
+
+# The process
+
+
+@pytest.fixture
+def viewer(start):
+    """A viewer on free ports; `.web` is the port of its page."""
+    web, otlp = free_port(), free_port()
+    process = start("-m", "viewer", VIEWER_WEB_PORT=web, VIEWER_OTLP_PORT=otlp)
+    process.web = web
+    return process.wait_for_port(web)
+
+
+def test_the_viewer_says_where_its_page_is(viewer):
+    viewer.wait_for(rf"http://127\.0\.0\.1:{viewer.web}\b")
+    with urllib.request.urlopen(f"http://127.0.0.1:{viewer.web}/") as answer:
+        assert "text/html" in answer.headers["Content-Type"]
+
+
+def test_a_taken_port_is_one_clear_line(start):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        viewer = start("-m", "viewer", VIEWER_WEB_PORT=port, VIEWER_OTLP_PORT=free_port())
+        assert viewer.wait() == 1
+    (line,) = viewer.output.splitlines()
+    assert str(port) in line
+    assert "VIEWER_WEB_PORT" in line
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_while_pages_are_open(viewer, number):
+    connections = [http.client.HTTPConnection("127.0.0.1", viewer.web) for _ in range(3)]
+    for connection in connections:
+        connection.request("GET", SUMMARIES)
+        assert json.loads(connection.getresponse().read())
+    assert viewer.stop(number, seconds=4) == 0  # it takes 2 at most
+    for connection in connections:
+        connection.close()
