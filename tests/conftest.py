@@ -53,20 +53,24 @@ def start():
         process.__exit__()
 
 
+def server_settings(sink, redis_server, mongodb_server):
+    """Return the settings of a server among the real parts, as in the post's part 2; spans leave at once."""
+    return {
+        "SERVER_PORT": free_port(),
+        "REDIS_URL": redis_server.url,
+        "MONGODB_URI": mongodb_server.uri,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint,
+        "OTEL_RESOURCE_ATTRIBUTES": SERVER,
+        "OTEL_BSP_SCHEDULE_DELAY": 100,
+    }
+
+
 @pytest.fixture
 def server(start, sink, redis_server, mongodb_server):
     """Start `python server.py` and wait until it listens: `server(**settings)`; `.url` is its address."""
 
     def server(**settings):
-        defaults = {
-            "SERVER_PORT": free_port(),
-            "REDIS_URL": redis_server.url,
-            "MONGODB_URI": mongodb_server.uri,
-            "OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint,
-            "OTEL_RESOURCE_ATTRIBUTES": SERVER,
-            "OTEL_BSP_SCHEDULE_DELAY": 100,
-        }
-        settings = defaults | settings
+        settings = server_settings(sink, redis_server, mongodb_server) | settings
         process = start("server.py", **settings).wait_for_port(settings["SERVER_PORT"])
         process.url = f"http://localhost:{settings['SERVER_PORT']}"
         return process
@@ -74,16 +78,38 @@ def server(start, sink, redis_server, mongodb_server):
     return server
 
 
+@pytest.fixture(scope="module")
+def shared_sink():
+    """A backend for all tests of a module."""
+    sink = Sink()
+    yield sink
+    sink.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_server(shared_sink, redis_server, mongodb_server):
+    """A server for all tests of a module, with no setting of its own; its spans are in `shared_sink`."""
+    settings = server_settings(shared_sink, redis_server, mongodb_server)
+    with Process.python("server.py", env=clean_environment(**settings)) as process:
+        process.wait_for_port(settings["SERVER_PORT"])
+        process.url = f"http://localhost:{settings['SERVER_PORT']}"
+        yield process
+
+
+def client_settings(sink):
+    """Return the settings of a client, as in the post's part 2; spans leave at once."""
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint,
+        "OTEL_RESOURCE_ATTRIBUTES": CLIENT,
+        "OTEL_BSP_SCHEDULE_DELAY": 100,
+    }
+
+
 @pytest.fixture
 def client(start, sink):
     """Start `python client.py` with `arguments`: `client("--count", 1, DESTINATION_URL=...)`."""
 
     def client(*arguments, **settings):
-        defaults = {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint,
-            "OTEL_RESOURCE_ATTRIBUTES": CLIENT,
-            "OTEL_BSP_SCHEDULE_DELAY": 100,
-        }
-        return start("client.py", *arguments, **(defaults | settings))
+        return start("client.py", *arguments, **(client_settings(sink) | settings))
 
     return client

@@ -10,15 +10,16 @@ VALID = f"00-{TRACE_ID}-{PARENT_ID}-01"
 
 
 @pytest.fixture
-def server_span(server, sink):
+def server_span(shared_server, shared_sink):
     """Send one request with these headers, and return the server span that it makes."""
 
     def server_span(**headers):
-        answer = requests.get(f"{server().url}/redis/1", headers=headers, timeout=10)
+        before = len(shared_sink.spans)
+        answer = requests.get(f"{shared_server.url}/redis/1", headers=headers, timeout=10)
         assert answer.status_code == 200
-        return sink.wait_for_trace({"/redis/<length>", "redis_integration", "server redis operation"})[
-            "/redis/<length>"
-        ]
+        redis, integration, route = shared_sink.wait_for(before + 3)[before:]
+        assert (redis.parent_id, integration.parent_id) == (integration.span_id, route.span_id)
+        return route
 
     return server_span
 

@@ -7,6 +7,7 @@ import sys
 import grpc
 import pytest
 
+import common
 from tests.sink import Sink
 from tests.support import ROOT, clean_environment, free_port
 
@@ -72,35 +73,17 @@ def run_python(code, **settings):
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
 
 
-def exporter(**settings):
-    """The endpoint, TLS or not, the headers, and the URL of the start line, that `get_otlp_exporter` chooses."""
-    code = (
-        "import common; e = common.get_otlp_exporter()\n"
-        "print(e._endpoint, not e._insecure, dict(e._headers or ()), common.get_otlp_endpoint(), sep='|')"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env=clean_environment(**settings),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    endpoint, tls, headers, url = run.stdout.strip().split("|")
-    return endpoint, tls == "True", headers, url
-
-
 TOKEN = {"LS_ACCESS_TOKEN": "secret"}
-HEADER = "{'lightstep-access-token': 'secret'}"
+HEADER = {"lightstep-access-token": "secret"}
 LIGHTSTEP = "ingest.lightstep.com:443"
 
 
 @pytest.mark.parametrize(
     ("settings", "endpoint", "tls", "headers"),
     [
-        ({}, "localhost:4317", False, "{}"),
-        ({"LS_ACCESS_TOKEN": ""}, "localhost:4317", False, "{}"),
-        ({"LS_ACCESS_TOKEN": "  "}, "localhost:4317", False, "{}"),
+        ({}, "localhost:4317", False, {}),
+        ({"LS_ACCESS_TOKEN": ""}, "localhost:4317", False, {}),
+        ({"LS_ACCESS_TOKEN": "  "}, "localhost:4317", False, {}),
         (TOKEN, LIGHTSTEP, True, HEADER),
         ({"LS_ACCESS_TOKEN": " secret\n"}, LIGHTSTEP, True, HEADER),
         (TOKEN | {"OTEL_EXPORTER_OTLP_INSECURE": "true"}, LIGHTSTEP, True, HEADER),
@@ -110,15 +93,15 @@ LIGHTSTEP = "ingest.lightstep.com:443"
         (TOKEN | {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://satellite:8360"}, "satellite:8360", False, HEADER),
         (TOKEN | {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://satellite:8360"}, "satellite:8360", True, HEADER),
         (TOKEN | {"OTEL_EXPORTER_OTLP_HEADERS": "a=b"}, LIGHTSTEP, True, HEADER),
-        ({"OTEL_EXPORTER_OTLP_HEADERS": "a=b"}, "localhost:4317", False, "{'a': 'b'}"),
-        ({"OTEL_EXPORTER_OTLP_TRACES_HEADERS": "a=b"}, "localhost:4317", False, "{'a': 'b'}"),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, "localhost:4317", False, "{}"),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": " "}, "localhost:4317", False, "{}"),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:1"}, "a:1", False, "{}"),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://a:1"}, "a:1", True, "{}"),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "a:1"}, "a:1", True, "{}"),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "a:1", "OTEL_EXPORTER_OTLP_INSECURE": "TRUE"}, "a:1", False, "{}"),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "a:1", "OTEL_EXPORTER_OTLP_TRACES_INSECURE": "true"}, "a:1", False, "{}"),
+        ({"OTEL_EXPORTER_OTLP_HEADERS": "a=b"}, "localhost:4317", False, {"a": "b"}),
+        ({"OTEL_EXPORTER_OTLP_TRACES_HEADERS": "a=b"}, "localhost:4317", False, {"a": "b"}),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, "localhost:4317", False, {}),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": " "}, "localhost:4317", False, {}),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:1"}, "a:1", False, {}),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://a:1"}, "a:1", True, {}),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "a:1"}, "a:1", True, {}),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "a:1", "OTEL_EXPORTER_OTLP_INSECURE": "TRUE"}, "a:1", False, {}),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "a:1", "OTEL_EXPORTER_OTLP_TRACES_INSECURE": "true"}, "a:1", False, {}),
         (
             {
                 "OTEL_EXPORTER_OTLP_ENDPOINT": "a:1",
@@ -127,22 +110,27 @@ LIGHTSTEP = "ingest.lightstep.com:443"
             },
             "a:1",
             True,
-            "{}",
+            {},
         ),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:1", "OTEL_EXPORTER_OTLP_INSECURE": "false"}, "a:1", False, "{}"),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://a:1", "OTEL_EXPORTER_OTLP_INSECURE": "true"}, "a:1", True, "{}"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:1", "OTEL_EXPORTER_OTLP_INSECURE": "false"}, "a:1", False, {}),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://a:1", "OTEL_EXPORTER_OTLP_INSECURE": "true"}, "a:1", True, {}),
         (
             {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:1", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://b:2"},
             "b:2",
             False,
-            "{}",
+            {},
         ),
     ],
 )
-def test_the_endpoint_follows_the_settings_and_the_start_line_tells_tls(settings, endpoint, tls, headers):
-    chosen = exporter(**settings)
-    assert chosen[:3] == (endpoint, tls, headers)
-    assert chosen[3] == f"{'https' if tls else 'http'}://{endpoint}"
+def test_the_endpoint_follows_the_settings_and_the_start_line_tells_tls(monkeypatch, settings, endpoint, tls, headers):
+    for variable in os.environ.keys() - clean_environment().keys():
+        monkeypatch.delenv(variable)
+    for variable, value in settings.items():
+        monkeypatch.setenv(variable, value)
+    exporter = common.get_otlp_exporter()
+    exporter.shutdown()
+    assert (exporter._endpoint, not exporter._insecure, dict(exporter._headers)) == (endpoint, tls, headers)
+    assert common.get_otlp_endpoint() == f"{'https' if tls else 'http'}://{endpoint}"
 
 
 def test_the_start_line_names_lightstep_and_not_the_token(ping):

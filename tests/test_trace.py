@@ -7,7 +7,8 @@ import pytest
 import requests
 from opentelemetry.semconv import attributes as semantic_conventions
 
-from tests.support import MongoDB, Redis, free_port
+from tests.conftest import client_settings
+from tests.support import MongoDB, Process, Redis, clean_environment, free_port
 
 PING = {"client operation", "/ping"}
 REDIS = {"redis_integration", "server redis operation"}
@@ -27,13 +28,17 @@ def ping(server, client, sink):
     return ping
 
 
-def port_of(url):
-    return int(url.split(":")[2].split("/")[0])
+@pytest.fixture(scope="module")
+def healthy(shared_server, shared_sink):
+    """The spans of one healthy ping, by name."""
+    settings = client_settings(shared_sink) | {"DESTINATION_URL": f"{shared_server.url}/ping"}
+    with Process.python("client.py", "test", "--count", 1, env=clean_environment(**settings)) as pinger:
+        assert pinger.wait() == 0
+    return shared_sink.wait_for_trace(PING | REDIS | MONGODB)
 
 
-def test_a_ping_is_one_trace_of_six_spans(ping):
-    _, spans = ping(PING | REDIS | MONGODB)
-    assert len({span.trace_id for span in spans.values()}) == 1
+def test_a_ping_is_one_trace_of_six_spans(healthy):
+    assert len({span.trace_id for span in healthy.values()}) == 1
 
 
 @pytest.mark.parametrize(
@@ -46,19 +51,16 @@ def test_a_ping_is_one_trace_of_six_spans(ping):
         ("server pymongo operation", "pymongo_integration"),
     ],
 )
-def test_each_span_has_its_parent(ping, name, parent):
-    _, spans = ping(PING | REDIS | MONGODB)
-    assert spans[name].parent_id == spans[parent].span_id
+def test_each_span_has_its_parent(healthy, name, parent):
+    assert healthy[name].parent_id == healthy[parent].span_id
 
 
-def test_the_client_operation_is_the_root(ping):
-    _, spans = ping(PING | REDIS | MONGODB)
-    assert spans["client operation"].parent_id == ""
+def test_the_client_operation_is_the_root(healthy):
+    assert healthy["client operation"].parent_id == ""
 
 
-def test_each_span_has_its_kind(ping):
-    _, spans = ping(PING | REDIS | MONGODB)
-    assert {name: span.kind for name, span in spans.items()} == {
+def test_each_span_has_its_kind(healthy):
+    assert {name: span.kind for name, span in healthy.items()} == {
         "client operation": "CLIENT",
         "/ping": "SERVER",
         "redis_integration": "INTERNAL",
@@ -68,10 +70,9 @@ def test_each_span_has_its_kind(ping):
     }
 
 
-def test_each_span_has_exactly_its_attributes(ping, redis_server, mongodb_server):
-    _, spans = ping(PING | REDIS | MONGODB)
-    port = spans["/ping"].attributes["server.port"]
-    assert {name: span.attributes for name, span in spans.items()} == {
+def test_each_span_has_exactly_its_attributes(healthy, redis_server, mongodb_server):
+    port = healthy["/ping"].attributes["server.port"]
+    assert {name: span.attributes for name, span in healthy.items()} == {
         "client operation": {
             "http.request.method": "GET",
             "url.full": f"http://localhost:{port}/ping",
@@ -111,24 +112,21 @@ def test_each_span_has_exactly_its_attributes(ping, redis_server, mongodb_server
     }
 
 
-def test_a_span_that_went_well_stays_unset(ping):
-    _, spans = ping(PING | REDIS | MONGODB)
-    assert {span.status for span in spans.values()} == {"UNSET"}
+def test_a_span_that_went_well_stays_unset(healthy):
+    assert {span.status for span in healthy.values()} == {"UNSET"}
 
 
-def test_each_span_says_which_service_it_is_of(ping):
-    _, spans = ping(PING | REDIS | MONGODB)
-    client = spans.pop("client operation")
+def test_each_span_says_which_service_it_is_of(healthy):
+    client, *server = sorted(healthy.values(), key=lambda span: span.service)
     assert client.service == "py-opentelemetry-manual-otlp-client"
     assert client.resource["service.version"] == "10.10.10"
-    assert {span.service for span in spans.values()} == {"py-opentelemetry-manual-otlp-server"}
-    assert {span.resource["service.version"] for span in spans.values()} == {"10.10.9"}
+    assert {span.service for span in server} == {"py-opentelemetry-manual-otlp-server"}
+    assert {span.resource["service.version"] for span in server} == {"10.10.9"}
 
 
-def test_the_instrumentation_scope_is_the_file(ping):
-    _, spans = ping(PING | REDIS | MONGODB)
-    assert spans["client operation"].scope == "client"
-    assert spans["/ping"].scope == "server"
+def test_the_instrumentation_scope_is_the_file(healthy):
+    assert healthy["client operation"].scope == "client"
+    assert healthy["/ping"].scope == "server"
 
 
 def test_attribute_names_come_from_the_stable_semantic_conventions():

@@ -72,15 +72,12 @@ def take(viewer: str, healthy: str, broken: str) -> None:
                 page.mouse.move(0, 0)
                 page.screenshot(path=ROOT / "docs" / f"{name}-{scheme}.png")
 
-            page.goto(viewer)
-            page.locator("#traces li").first.wait_for()
-            picture("list", 1200, 420)
             page.goto(f"{viewer}/trace/{healthy}")
             page.locator(".row").nth(WHOLE - 1).wait_for()
             picture("trace", 1200, 480)
             page.goto(f"{viewer}/trace/{broken}")
             page.locator(".row").last.click()
-            picture("error", 1200, 720)
+            picture("error", 1200, 570)  # down to the stack trace, which holds paths of this machine
         browser.close()
 
 
