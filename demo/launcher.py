@@ -206,6 +206,8 @@ class Launcher:
 
     def press(self, key: str) -> None:
         """Stop or start the part of this key."""
+        if key == "q":  # a signal that came after the last tick
+            raise Asked
         for part in self.parts:
             if part.key != key:
                 continue
@@ -230,7 +232,7 @@ class Launcher:
             if part.process:
                 part.stop(min(STOP_BOUND, deadline - time.monotonic()), wait=self.linger)
         self.keyboard.restore()
-        say(f"Stopped {', '.join(stopped)}.")
+        say(f"Stopped {', '.join(stopped) or 'nothing'}.")
 
     def linger(self) -> bool:
         time.sleep(TICK)
