@@ -7,7 +7,7 @@ INSTALL := $(IN_VENV) -m pip install --quiet --disable-pip-version-check --const
 # Two makes in one clone take turns at .venv. (Where there is no flock, as on macOS, run one at a time.)
 TURN := $(shell command -v flock > /dev/null && echo flock Makefile)
 
-.PHONY: help demo test lint clean constraints
+.PHONY: help demo test lint screenshots clean constraints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 18
@@ -24,6 +24,10 @@ lint: ## check the style of the code
 	@$(TURN) $(MAKE) --silent .venv/test
 	$(IN_VENV) -m ruff check .
 	$(IN_VENV) -m ruff format --check .
+
+screenshots: ## take the README's pictures of the page
+	@$(TURN) $(MAKE) --silent .venv/test
+	$(IN_VENV) tools/screenshots.py
 
 clean: ## remove .venv and what the tools left
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis

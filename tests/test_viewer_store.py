@@ -318,6 +318,7 @@ def test_figures_kept_span_by_span_are_those_of_the_whole(seed):
         assert summary.missing_count == len(set(orphans))
         assert summary.has_root == any(not each.parent_span_id for each in spans)
     assert sum(summary.span_count for summary in store.summaries()) == store._spans <= 12
+    assert sum(trace.bytes for trace in store._traces.values()) == store._bytes
 
 
 def test_readers_and_senders_do_not_disturb_each_other():

@@ -15,10 +15,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status, TracesData
 
 MAX_NAMES = 100  # distinct span names, and services, that one summary lists
 MAX_NAME_LENGTH = 200  # characters of a name in a summary; the trace itself has it in full
+NO_TRACE_ID, NO_SPAN_ID = bytes(16), bytes(8)
 OTHER_SERVICES = "(other services)"  # those past MAX_NAMES
 
 # What Python needs on top of the bytes of a span, an orphan, a group of spans, a name, a trace: measured, rounded up.
-SPAN_BYTES, ORPHAN_BYTES, GROUP_BYTES, NAME_BYTES, TRACE_BYTES = 200, 300, 600, 200, 3_000
+SPAN_BYTES, ORPHAN_BYTES, GROUP_BYTES, NAME_BYTES, TRACE_BYTES = 150, 300, 600, 200, 3_000
 
 
 @dataclass(frozen=True)
@@ -154,14 +155,13 @@ class Store:
     def _add(self, span: Span, group: tuple, service: str, now: float) -> str | None:
         """Keep one span, or say why not. The caller holds the lock."""
         trace_id, span_id = span.trace_id, span.span_id
-        if len(trace_id) != 16 or not any(trace_id):
+        if len(trace_id) != 16 or trace_id == NO_TRACE_ID:
             return "trace_id is not 16 bytes, or all of them are zero"
-        if len(span_id) != 8 or not any(span_id):
+        if len(span_id) != 8 or span_id == NO_SPAN_ID:
             return "span_id is not 8 bytes, or all of them are zero"
         if len(span.parent_span_id) not in (0, 8):
             return "parent_span_id is neither empty nor 8 bytes"
-        known = trace_id in self._traces
-        trace = self._traces[trace_id] if known else _Trace(trace_id, self._taken)
+        trace = self._traces.get(trace_id) or _Trace(trace_id, self._taken)
         if span_id in trace.span_ids:
             return None
         trace.touch(now)
@@ -169,18 +169,21 @@ class Store:
         if len(trace.span_ids) >= self.max_spans_per_trace:
             trace.refused += 1
             return f"one trace holds at most {self.max_spans_per_trace:,} spans"
-        if trace.bytes + trace.size(raw, group) > self.max_bytes // 4:
+        size = len(raw) + SPAN_BYTES
+        if group not in trace.groups:
+            size += sum(map(len, group)) + GROUP_BYTES
+        if trace.bytes + size > self.max_bytes // 4:
             trace.refused += 1
             return f"one trace holds at most {self.max_bytes // 4:,} bytes"
 
-        if not known:
+        if not trace.span_ids:
             self._traces[trace_id] = trace
             self._taken += 1
             self._bytes += trace.bytes
         self._traces.move_to_end(trace_id)
         self._spans += 1
-        self._bytes += trace.add(span, raw, group, service)
-        while self._spans > self.max_spans or self._bytes > self.max_bytes or self.kept() > self.max_traces:
+        self._bytes += trace.add(span, raw, size, group, service)
+        while self._spans > self.max_spans or self._bytes > self.max_bytes or len(self._traces) > self.max_traces:
             _, oldest = self._traces.popitem(last=False)
             self._spans -= len(oldest.span_ids)
             self._bytes -= oldest.bytes
@@ -209,39 +212,34 @@ class _Trace:
         self.arrived = now
         self.cached: Summary | None = None
 
-    def size(self, raw: bytes, group: tuple) -> int:
-        """The memory that a span would take here, in bytes, its name in the summary aside."""
-        return len(raw) + SPAN_BYTES + (0 if group in self.groups else sum(map(len, group)) + GROUP_BYTES)
-
-    def add(self, span: Span, raw: bytes, group: tuple, service: str) -> int:
-        """Keep a span; returns the memory that it takes, in bytes."""
-        size = self.size(raw, group)
+    def add(self, span: Span, raw: bytes, size: int, group: tuple, service: str) -> int:
+        """Keep a span whose bytes take `size`; returns how much more memory that is in all."""
+        span_id, parent_id = span.span_id, span.parent_span_id
         self.groups.setdefault(group, []).append(raw)
-        self.span_ids.add(span.span_id)
+        self.span_ids.add(span_id)
 
         name = span.name[:MAX_NAME_LENGTH]
         if name not in self.span_names and len(self.span_names) < MAX_NAMES:
             self.span_names.add(name)
             size += len(name) + NAME_BYTES
-        if service not in self.services:
-            if len(self.services) >= MAX_NAMES:
-                service = OTHER_SERVICES
-            self.services.setdefault(service, [0, 0])
+        if service not in self.services and len(self.services) >= MAX_NAMES:
+            service = OTHER_SERVICES
+        counts = self.services.get(service)
+        if counts is None:
+            counts = self.services[service] = [0, 0]
             size += len(service) + NAME_BYTES
-        counts = self.services[service]
         counts[0] += 1
         if span.status.code == Status.STATUS_CODE_ERROR:
             counts[1] += 1
             self.errors += 1
 
-        start = span.start_time_unix_nano
+        start, end = span.start_time_unix_nano, span.end_time_unix_nano
         if start and (not self.start or start < self.start):
             self.start = start
-        self.end = max(self.end, start, span.end_time_unix_nano)
+        self.end = max(self.end, start, end)
 
         self.first = self.first or (start, service, name)
-        parent_id = span.parent_span_id
-        if not any(parent_id):  # some senders write zeros for the parent of a root
+        if not parent_id or parent_id == NO_SPAN_ID:  # some senders write a root's parent as zeros
             if self.root is None or start < self.root[0]:
                 self.root = (start, service, name)
         elif parent_id not in self.span_ids:
@@ -251,7 +249,7 @@ class _Trace:
             waiting[0] += 1
             if start < waiting[1]:
                 waiting[1:] = start, service, raw
-        if found := self.waiting.pop(span.span_id, None):
+        if found := self.waiting.pop(span_id, None):
             self.orphans -= found[0]
             size -= ORPHAN_BYTES * found[0]
         self.bytes += size
