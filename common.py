@@ -23,6 +23,8 @@ def get_otlp_exporter():
     Raises what OTLPSpanExporter raises for an OTEL_EXPORTER_OTLP_* variable that it cannot read.
     """
     ls_access_token = os.environ.get("LS_ACCESS_TOKEN", "").strip()
+    if not (ls_access_token.isascii() and ls_access_token.isprintable()):
+        raise ValueError("LS_ACCESS_TOKEN has a character that no header can hold")
     endpoint = get_otlp_endpoint()
     return OTLPSpanExporter(
         endpoint=endpoint,
@@ -64,8 +66,8 @@ def get_tracer(name=__name__):
         provider = TracerProvider(resource=resource)
         provider.add_span_processor(BatchSpanProcessor(exporter))
     except Exception as error:  # noqa: BLE001, each setting raises its own
-        names = ", ".join(sorted(name for name in os.environ if name.startswith("OTEL_")))
-        sys.exit(f"Tracing cannot start: {error}. Look at the values of {names}.")
+        names = ", ".join(sorted(name for name in os.environ if name.startswith(("OTEL_", "LS_"))))
+        sys.exit(f"Tracing cannot start: {error} (look at {names})")
     trace.set_tracer_provider(provider)
     leave_in_time(exporter)
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
@@ -85,8 +87,9 @@ def leave_in_time(exporter, seconds=2):
         exporter.shutdown()
 
     def leave():
-        for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl+C ends the program at once
-            signal.signal(number, signal.SIG_DFL)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is signal.default_int_handler:  # not gunicorn's
+                signal.signal(number, signal.SIG_DFL)  # a second Ctrl+C ends the program at once
         leaving.set()
 
     threading.Thread(target=give_up, daemon=True).start()  # now, since Python 3.12 starts none at exit

@@ -7,9 +7,10 @@ import os
 import random
 import re
 import signal
+import socket
 import string
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import redis
 from flask import Flask, Response, g, request
@@ -53,12 +54,14 @@ def get_setting(variable, default, read):
 redis_client = get_setting(
     "REDIS_URL",
     "redis://localhost:6379/0",
-    lambda url: redis.Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1, retry=Retry(NoBackoff(), 0)),
+    lambda url: redis.Redis.from_url(
+        url, socket_connect_timeout=1, socket_timeout=1, retry=Retry(NoBackoff(), 0), protocol=2
+    ),  # with protocol 3, an old server's error message repeats the password
 )
 mongo_client = get_setting(
     "MONGODB_URI",
     "mongodb://localhost:27017",
-    lambda uri: MongoClient(uri, connect=False, timeoutMS=2000, retryReads=False),
+    lambda uri: MongoClient(uri, connect=False, connectTimeoutMS=1000, timeoutMS=2000, retryReads=False),
 )
 
 redis_options = redis_client.connection_pool.connection_kwargs
@@ -215,5 +218,6 @@ def internal_server_error(error):
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends like Ctrl+C: through the last export
     port = get_setting("SERVER_PORT", "8081", lambda text: range(65_536).index(int(text)))
-    # No debugger, whatever FLASK_DEBUG says: it runs code for whoever can reach it.
-    app.run(host=os.environ.get("SERVER_HOST", "").strip() or "127.0.0.1", port=port, debug=False)
+    host = get_setting("SERVER_HOST", "127.0.0.1", lambda text: socket.getaddrinfo(text, port) and text)
+    with suppress(KeyboardInterrupt):
+        app.run(host, port, debug=False)  # whatever FLASK_DEBUG says: a debugger runs code for all who reach it
