@@ -59,7 +59,8 @@ def start(store: Store, host: str, port: int, otlp_port: int) -> int:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family)
     except OSError as error:
-        raise OSError(f"cannot listen on {host}, port {port}: {error.strerror or error}") from None
+        why = str(error.strerror or error).partition(" (while")[0]  # the rest repeats the address
+        raise OSError(f"cannot listen on {host}, port {port}: {why}") from None
     server = waitress.create_server(create_app(store, host, otlp_port), sockets=[listener], ident=None)
     threading.Thread(target=server.run, name="web", daemon=True).start()
     return listener.getsockname()[1]
