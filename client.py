@@ -5,7 +5,6 @@ Post, part 1, "Initialization" and "Context propagation". Start it with `python 
 
 import argparse
 import os
-import signal
 import sys
 import time
 from urllib.parse import urlsplit
@@ -18,7 +17,7 @@ from opentelemetry.semconv.attributes.url_attributes import URL_FULL
 from opentelemetry.trace import SpanKind, format_trace_id
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from common import get_error_type, get_tracer
+from common import get_error_type, get_tracer, leave_on_signals
 
 TIMEOUT = 5  # seconds
 
@@ -92,6 +91,7 @@ def main():
     if not 0 <= arguments.interval < 1e9:  # not: so that NaN is refused too
         parser.error("--interval must be a number of seconds from 0 up")
     url = get_destination_url()
+    signals = leave_on_signals()
     pings = failures = 0
     try:
         while True:
@@ -100,7 +100,7 @@ def main():
             except requests.RequestException:
                 failures += 1
             pings += 1
-            if pings == arguments.count:
+            if signals or pings == arguments.count:
                 break
             time.sleep(arguments.interval)
     except KeyboardInterrupt:
@@ -110,5 +110,4 @@ def main():
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends like Ctrl+C: through the last export
     sys.exit(main())

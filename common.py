@@ -86,14 +86,26 @@ def leave_in_time(exporter, seconds=2):
         time.sleep(seconds)
         exporter.shutdown()
 
-    def leave():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is signal.default_int_handler:  # not gunicorn's
-                signal.signal(number, signal.SIG_DFL)  # a second Ctrl+C ends the program at once
-        leaving.set()
-
     threading.Thread(target=give_up, daemon=True).start()  # now, since Python 3.12 starts none at exit
-    atexit.register(leave)  # the last one registered runs first, so before the provider sends what is left
+    atexit.register(leaving.set)  # the last one registered runs first, so before the provider sends what is left
+
+
+def leave_on_signals():
+    """Make SIGTERM end the program as Ctrl+C does, through the last export; a second signal ends it at once.
+
+    Returns the list of signals that came: Python drops the KeyboardInterrupt that meets it in a clean-up.
+    """
+    signals = []
+
+    def leave(number, frame):
+        signals.append(number)
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, leave)
+    return signals
 
 
 def get_error_type(error):

@@ -6,7 +6,6 @@ Post, part 1, "Initialization" and "Context propagation". Start it with `python 
 import os
 import random
 import re
-import signal
 import socket
 import string
 import sys
@@ -34,7 +33,7 @@ from pymongo.errors import PyMongoError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from common import get_error_type, get_tracer
+from common import get_error_type, get_tracer, leave_on_signals
 
 MAX_LENGTH = 65_536
 
@@ -216,7 +215,7 @@ def internal_server_error(error):
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends like Ctrl+C: through the last export
+    leave_on_signals()
     port = get_setting("SERVER_PORT", "8081", lambda text: range(65_536).index(int(text)))
     host = get_setting("SERVER_HOST", "127.0.0.1", lambda text: socket.getaddrinfo(text, port) and text)
     with suppress(KeyboardInterrupt):

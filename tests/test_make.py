@@ -81,6 +81,7 @@ def test_an_unsupported_python_is_refused(folder):
     assert not (folder / CLONE / ".venv").exists()
 
 
+@pytest.mark.setup
 def test_make_demo_sets_up_a_fresh_clone_once_even_when_two_start_at_once(folder):
     """The one test that installs everything: it takes about half a minute."""
     (folder / "tmp").mkdir()
