@@ -12,7 +12,7 @@ TURN := $(shell command -v flock > /dev/null && echo flock Makefile)
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 18
 
-demo: ## start everything, and show the traces here: the databases, viewer, server and client
+demo: ## start everything, and show the traces here
 	@$(TURN) $(MAKE) --silent .venv/demo
 	@$(IN_VENV) -B -m demo
 
@@ -47,7 +47,7 @@ constraints: ## pin in constraints.txt the newest versions that the requirements
 	@"$(PYTHON)" -c 'import venv; from ensurepip import bootstrap' 2> /dev/null || { \
 		echo "$(PYTHON) cannot make virtual environments. On Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@echo "Setting up .venv (once; it takes a minute)"
-	@"$(PYTHON)" -m venv --clear .venv || { rm -rf .venv; exit 1; }
+	@$(IN_VENV) -c 'import pip' 2> /dev/null || "$(PYTHON)" -m venv --clear .venv || { rm -rf .venv; exit 1; }
 	@touch $@
 
 .venv/demo .venv/test: .venv/%: requirements-%.txt requirements-demo.txt requirements.txt constraints.txt .venv/made

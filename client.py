@@ -72,7 +72,7 @@ def get_destination_url():
         parts = urlsplit(url)
         (parts.hostname or "").encode("idna")
         usable = parts.scheme in ("http", "https") and parts.port != 0 and "@" not in parts.netloc
-    except ValueError:  # of which requests' own errors for a URL are kinds
+    except ValueError:  # requests' errors for a URL are subclasses of it
         usable = False
     if not usable:  # it is not printed: it may hold a password
         sys.exit("DESTINATION_URL must be like http://localhost:8081/ping, without user and password.")
@@ -88,7 +88,7 @@ def main():
     arguments = parser.parse_args()
     if arguments.count is not None and arguments.count < 1:
         parser.error("--count must be at least 1")
-    if not 0 <= arguments.interval < 1e9:  # not: so that NaN is refused too
+    if not 0 <= arguments.interval < 1e9:  # written with `not`, so that NaN is refused too
         parser.error("--interval must be a number of seconds from 0 up")
     url = get_destination_url()
     signals = leave_on_signals()

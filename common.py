@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 def get_otlp_exporter():
     """Return the exporter, which sends spans to the backend over OTLP/gRPC.
 
-    Raises what OTLPSpanExporter raises for an OTEL_EXPORTER_OTLP_* variable that it cannot read.
+    Raises ValueError for a token that no header can hold, and what OTLPSpanExporter raises for its settings.
     """
     ls_access_token = os.environ.get("LS_ACCESS_TOKEN", "").strip()
     if not (ls_access_token.isascii() and ls_access_token.isprintable()):
@@ -38,11 +38,11 @@ def get_otlp_endpoint():
 
     Specification, "OTLP Exporter Configuration": the traces' own variable wins, a bare host:port means TLS.
     """
-    is_lightstep = os.environ.get("LS_ACCESS_TOKEN", "").strip()
+    ls_access_token = os.environ.get("LS_ACCESS_TOKEN", "").strip()
     endpoint = (
         os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "").strip()
         or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
-        or ("https://ingest.lightstep.com:443" if is_lightstep else "http://localhost:4317")
+        or ("https://ingest.lightstep.com:443" if ls_access_token else "http://localhost:4317")
     )
     if "/" in endpoint:
         return endpoint

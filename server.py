@@ -45,7 +45,7 @@ def get_setting(variable, default, read):
     """Return `read(value)` for an environment variable; ends the program with one line when `read` raises."""
     try:
         return read(os.environ.get(variable, "").strip() or default)
-    except Exception:  # noqa: BLE001, not shown either: some repeat the URL, password and all
+    except Exception:  # noqa: BLE001, its text is not shown: some repeat the URL with its password
         sys.exit(f"{variable} cannot be read; it must be like {default}")
 
 
@@ -138,7 +138,7 @@ def http_response():
         span.set_attribute(HTTP_RESPONSE_STATUS_CODE, response.status_code)
 
 
-# The route is the outer thing and the span the inner one: with a decorator above the route, Flask would not see it.
+# A decorator that starts a span would have to stand below the route: Flask registers what the route gets to see.
 @app.route("/ping")
 def ping():
     """Use both databases, and answer with up to 1,024 random letters."""
@@ -211,7 +211,7 @@ def internal_server_error(error):
     for kind, name, attributes in (redis.RedisError, "Redis", REDIS), (PyMongoError, "MongoDB", MONGO):
         if isinstance(cause, kind):
             failure = f"{name} could not be reached at {attributes[SERVER_ADDRESS]}:{attributes[SERVER_PORT]}"
-    return Response(f"{failure}: {type(cause).__name__} (trace {g.trace_id})\n", 500, mimetype="text/plain")
+    return Response(f"{failure}: {type(cause).__name__} (trace {g.get('trace_id')})\n", 500, mimetype="text/plain")
 
 
 if __name__ == "__main__":

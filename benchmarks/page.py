@@ -65,9 +65,7 @@ def main() -> None:
             page.locator(there).first.wait_for()
             print(f"{what} on screen after {time.perf_counter() - start:.2f} s")
         frames = page.evaluate(SCROLL)
-        print(
-            f"scrolling through it: a frame in {statistics.median(frames):.0f} ms at the median, {frames[-1]:.0f} at worst"
-        )
+        print(f"a frame while scrolling through it: {middle_and_worst(frames)}")
         browser.close()
 
 
