@@ -4,7 +4,6 @@ Post, part 1, "Initialization" and "Context propagation". Start it with `python 
 """
 
 import argparse
-import os
 import sys
 import time
 from urllib.parse import urlsplit
@@ -17,9 +16,10 @@ from opentelemetry.semconv.attributes.url_attributes import URL_FULL
 from opentelemetry.trace import SpanKind, format_trace_id
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from common import get_error_type, get_tracer, leave_on_signals
+from common import get_error_type, get_setting, get_tracer, leave_on_signals
 
 TIMEOUT = 5  # seconds
+FAILURES = (OSError, ValueError)  # requests' own, and what a redirect to no URL raises
 
 tracer = get_tracer("client")
 
@@ -27,7 +27,7 @@ tracer = get_tracer("client")
 def send_requests(url):
     """Ping `url` (str) once, in a span of its own, and print what came back.
 
-    Raises requests.RequestException when no answer comes in time, or one of 400 or more.
+    Raises one of FAILURES when no answer comes in time, or one of 400 or more.
     """
     parts = urlsplit(url)
     attributes = {
@@ -45,12 +45,12 @@ def send_requests(url):
             span.set_attribute(HTTP_RESPONSE_STATUS_CODE, res.status_code)
             if res.status_code >= 400:
                 raise requests.HTTPError(f"the answer is {res.status_code}", response=res)
-        except requests.RequestException as error:
+        except FAILURES as error:
             answered = isinstance(error, requests.HTTPError)
             span.set_attribute(ERROR_TYPE, str(res.status_code) if answered else get_error_type(error))
             print(f"Request to {url} failed: {explain(error)} (trace {trace_id})", file=sys.stderr)
             raise
-        print(f"Request to {url}, got {len(res.content)} bytes (trace {trace_id})")
+    print(f"Request to {url}, got {len(res.content)} bytes (trace {trace_id})")
 
 
 def explain(error):
@@ -66,7 +66,7 @@ def explain(error):
 
 def get_destination_url():
     """Return the URL (str) to ping; ends the program with one line if that is no http(s) URL, or holds credentials."""
-    url = os.environ.get("DESTINATION_URL", "").strip() or "http://localhost:8081/ping"
+    url = get_setting("DESTINATION_URL", default="http://localhost:8081/ping")
     try:
         requests.Request("GET", url).prepare()
         parts = urlsplit(url)
@@ -97,7 +97,7 @@ def main():
         while True:
             try:
                 send_requests(url)
-            except requests.RequestException:
+            except FAILURES:
                 failures += 1
             pings += 1
             if signals or pings == arguments.count:

@@ -3,7 +3,6 @@
 Post, part 1, "OTel setup and configuration (common.py)".
 """
 
-import atexit
 import os
 import signal
 import sys
@@ -17,12 +16,17 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 
+def get_setting(*variables, default=""):
+    """Return the first of these environment variables (str) that is set and not blank, else `default`."""
+    return next((value for name in variables if (value := os.environ.get(name, "").strip())), default)
+
+
 def get_otlp_exporter():
     """Return the exporter, which sends spans to the backend over OTLP/gRPC.
 
     Raises ValueError for a token that no header can hold, and what OTLPSpanExporter raises for its settings.
     """
-    ls_access_token = os.environ.get("LS_ACCESS_TOKEN", "").strip()
+    ls_access_token = get_setting("LS_ACCESS_TOKEN")
     if not (ls_access_token.isascii() and ls_access_token.isprintable()):
         raise ValueError("LS_ACCESS_TOKEN has a character that no header can hold")
     endpoint = get_otlp_endpoint()
@@ -34,20 +38,13 @@ def get_otlp_exporter():
 
 
 def get_otlp_endpoint():
-    """Return the backend's URL (str): https:// means TLS, http:// does not.
-
-    Specification, "OTLP Exporter Configuration": the traces' own variable wins, a bare host:port means TLS.
-    """
-    ls_access_token = os.environ.get("LS_ACCESS_TOKEN", "").strip()
-    endpoint = (
-        os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "").strip()
-        or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
-        or ("https://ingest.lightstep.com:443" if ls_access_token else "http://localhost:4317")
-    )
+    """Return the backend's URL (str): https:// means TLS (specification, "OpenTelemetry Protocol Exporter")."""
+    default = "https://ingest.lightstep.com:443" if get_setting("LS_ACCESS_TOKEN") else "http://localhost:4317"
+    endpoint = get_setting("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT", default=default)
     if "/" in endpoint:
         return endpoint
-    insecure = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_INSECURE") or os.environ.get("OTEL_EXPORTER_OTLP_INSECURE")
-    return f"http://{endpoint}" if insecure and insecure.lower() == "true" else f"https://{endpoint}"
+    insecure = get_setting("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE").lower() == "true"
+    return f"{'http' if insecure else 'https'}://{endpoint}"  # a bare host:port means TLS
 
 
 def get_tracer(name=__name__):
@@ -55,6 +52,9 @@ def get_tracer(name=__name__):
 
     Says on stderr where the traces go. Ends the program with one line for a setting that the SDK refuses.
     """
+    if get_setting("OTEL_SDK_DISABLED").lower() == "true":
+        print("Tracing is off: OTEL_SDK_DISABLED is set.", file=sys.stderr)
+        return trace.NoOpTracer()
     if isinstance(trace.get_tracer_provider(), TracerProvider):  # it can be set only once
         return trace.get_tracer(name)
     try:
@@ -69,25 +69,16 @@ def get_tracer(name=__name__):
         names = ", ".join(sorted(name for name in os.environ if name.startswith(("OTEL_", "LS_"))))
         sys.exit(f"Tracing cannot start: {error} (look at {names})")
     trace.set_tracer_provider(provider)
-    leave_in_time(exporter)
-    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-        print("Tracing is off: OTEL_SDK_DISABLED is set.", file=sys.stderr)
-    else:
-        print(f"Traces of {resource.attributes[SERVICE_NAME]} go to {get_otlp_endpoint()}", file=sys.stderr)
+    threading.Thread(target=give_up, args=(exporter,), daemon=True).start()  # now: Python 3.12 starts none at exit
+    print(f"Traces of {resource.attributes[SERVICE_NAME]} go to {get_otlp_endpoint()}", file=sys.stderr)
     return trace.get_tracer(name)
 
 
-def leave_in_time(exporter, seconds=2):
+def give_up(exporter, seconds=2):
     """Give the last export `seconds` (float) once the program ends; on its own it tries for 6 to 8 s."""
-    leaving = threading.Event()
-
-    def give_up():
-        leaving.wait()
-        time.sleep(seconds)
-        exporter.shutdown()
-
-    threading.Thread(target=give_up, daemon=True).start()  # now, since Python 3.12 starts none at exit
-    atexit.register(leaving.set)  # the last one registered runs first, so before the provider sends what is left
+    threading.main_thread().join()  # right after its end, the provider sends what is left
+    time.sleep(seconds)
+    exporter.shutdown()
 
 
 def leave_on_signals():
@@ -110,4 +101,4 @@ def leave_on_signals():
 
 def get_error_type(error):
     """Return the value (str) of the attribute error.type for an exception: its qualified class name."""
-    return f"{type(error).__module__}.{type(error).__qualname__}"
+    return f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")

@@ -3,7 +3,6 @@
 Post, part 1, "Initialization" and "Context propagation". Start it with `python server.py`.
 """
 
-import os
 import random
 import re
 import socket
@@ -33,7 +32,7 @@ from pymongo.errors import PyMongoError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from common import get_error_type, get_tracer, leave_on_signals
+from common import get_error_type, get_setting, get_tracer, leave_on_signals
 
 MAX_LENGTH = 65_536
 
@@ -41,23 +40,23 @@ app = Flask(__name__)
 tracer = get_tracer("server")
 
 
-def get_setting(variable, default, read):
+def read_setting(variable, default, read):
     """Return `read(value)` for an environment variable; ends the program with one line when `read` raises."""
     try:
-        return read(os.environ.get(variable, "").strip() or default)
+        return read(get_setting(variable, default=default))
     except Exception:  # noqa: BLE001, its text is not shown: some repeat the URL with its password
         sys.exit(f"{variable} cannot be read; it must be like {default}")
 
 
 # One client for each database. Both connect when first used, and give up within 2 s.
-redis_client = get_setting(
+redis_client = read_setting(
     "REDIS_URL",
     "redis://localhost:6379/0",
     lambda url: redis.Redis.from_url(
         url, socket_connect_timeout=1, socket_timeout=1, retry=Retry(NoBackoff(), 0), protocol=2
     ),  # with protocol 3, an old server's error message repeats the password
 )
-mongo_client = get_setting(
+mongo_client = read_setting(
     "MONGODB_URI",
     "mongodb://localhost:27017",
     lambda uri: MongoClient(uri, connect=False, connectTimeoutMS=1000, timeoutMS=2000, retryReads=False),
@@ -68,7 +67,7 @@ REDIS = {
     DB_SYSTEM_NAME: "redis",
     DB_NAMESPACE: str(redis_options.get("db", 0)),
     DB_OPERATION_NAME: "MSET",
-    SERVER_ADDRESS: redis_options.get("host", "localhost"),
+    SERVER_ADDRESS: redis_options.get("path") or redis_options.get("host", "localhost"),
     SERVER_PORT: redis_options.get("port", 6379),
 }
 mongo_host, mongo_port = next(iter(mongo_client.topology_description.server_descriptions()))
@@ -103,7 +102,7 @@ def get_attributes_from_flask_request(request):
         URL_SCHEME: request.scheme,
         URL_PATH: request.path,
         URL_QUERY: request.query_string.decode(errors="replace") or None,
-        SERVER_ADDRESS: host.strip("[]") or request.server[0],
+        SERVER_ADDRESS: host.rpartition("@")[2].strip("[]") or request.server[0],
         SERVER_PORT: int(port) if port else request.server[1],
         CLIENT_ADDRESS: request.remote_addr or None,
         USER_AGENT_ORIGINAL: request.headers.get("User-Agent"),
@@ -173,21 +172,22 @@ def pymongo_integration(length):
 @app.route("/redis/<length>")
 def redis_view(length):
     """Use Redis alone, and answer with `length` random letters."""
-    return view("/redis/<length>", redis_integration, length)
+    return view(redis_integration, length)
 
 
 @app.route("/pymongo/<length>")
 def pymongo_view(length):
     """Use MongoDB alone, and answer with `length` random letters."""
-    return view("/pymongo/<length>", pymongo_integration, length)
+    return view(pymongo_integration, length)
 
 
-def view(name, integration, length):
-    """Return the response of a view that runs one integration with the `length` (str) of its URL, in a span `name`."""
+def view(integration, length):
+    """Run one integration with the `length` (str) of the request's URL, in a span named after the route."""
     ctx = get_context_from_flask_request(request)
     attributes = get_attributes_from_flask_request(request)
+    route = request.url_rule.rule
     with (
-        tracer.start_as_current_span(name, context=ctx, kind=SpanKind.SERVER, attributes=attributes),
+        tracer.start_as_current_span(route, context=ctx, kind=SpanKind.SERVER, attributes=attributes),
         http_response() as response,
     ):
         if re.fullmatch("[0-9]{1,5}", length) and int(length) <= MAX_LENGTH:
@@ -216,7 +216,7 @@ def internal_server_error(error):
 
 if __name__ == "__main__":
     leave_on_signals()
-    port = get_setting("SERVER_PORT", "8081", lambda text: range(65_536).index(int(text)))
-    host = get_setting("SERVER_HOST", "127.0.0.1", lambda text: socket.getaddrinfo(text, port) and text)
+    port = read_setting("SERVER_PORT", "8081", lambda text: range(65_536).index(int(text)))
+    host = read_setting("SERVER_HOST", "127.0.0.1", lambda text: socket.getaddrinfo(text, port) and text)
     with suppress(KeyboardInterrupt):
         app.run(host, port, debug=False)  # whatever FLASK_DEBUG says: a debugger runs code for all who reach it

@@ -113,6 +113,16 @@ def test_a_server_that_never_answers_is_one_line_and_a_span_in_error(client, sin
     assert (span.status, span.attributes["error.type"]) == ("ERROR", "requests.exceptions.ReadTimeout")
 
 
+@pytest.mark.parametrize("location", [b"http://\xff/", b"http://[::1/", b"http://a..b/", b"/" * 2])
+def test_a_redirect_to_what_is_no_url_is_one_line_and_a_span_in_error(client, answering, sink, location):
+    url = answering(b"HTTP/1.1 302 X\r\nLocation: " + location + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    pinger = client("--count", 2, "--interval", 0.01, DESTINATION_URL=url)
+    assert pinger.wait() == 1
+    assert pinger.err.count(f"Request to {url} failed: ") == 2
+    assert "Traceback" not in pinger.err
+    assert [(span.status, "error.type" in span.attributes) for span in sink.wait_for(2)] == [("ERROR", True)] * 2
+
+
 def test_the_loop_goes_on_after_a_failure(client, server):
     port = free_port()
     pinger = client("--interval", 0.05, DESTINATION_URL=f"http://localhost:{port}/ping")

@@ -54,12 +54,12 @@ def start(store: Store, host: str, port: int, otlp_port: int) -> int:
     Raises OSError, with a line fit for a reader, when it cannot listen there.
     """
     # It warns when a browser opens many connections: not a line for the terminal's picture.
-    logging.getLogger("waitress").setLevel(logging.ERROR)
+    logging.getLogger("waitress").setLevel(logging.CRITICAL)
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family)
-    except OSError as error:
-        why = str(error.strerror or error).partition(" (while")[0]  # the rest repeats the address
+    except (OSError, UnicodeError) as error:
+        why = str(getattr(error, "strerror", None) or error).partition(" (while")[0]  # the rest repeats the address
         raise OSError(f"cannot listen on {host}, port {port}: {why}") from None
     server = waitress.create_server(create_app(store, host, otlp_port), sockets=[listener], ident=None)
     threading.Thread(target=server.run, name="web", daemon=True).start()

@@ -138,4 +138,4 @@ onKeys({
   "+": () => waterfall.expandAll(),
   Escape: close,
 });
-watch(() => `/api/v3/trace-summaries?viewer.search=${encodeURIComponent(traceId)}`, check);
+watch(() => `/api/v3/trace-summaries?query.searchDepth=1000&viewer.search=${encodeURIComponent(traceId)}`, check);
