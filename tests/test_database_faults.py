@@ -96,6 +96,7 @@ def test_frozen_and_thawed(server, tmp_path, kind):
         process = server(**({"REDIS_URL": database.url} if kind is Redis else {"MONGODB_URI": database.uri}))
         assert get(process).status_code == 200
         os.killpg(database.pid, signal.SIGSTOP)
+        wait_until(lambda: get(process).status_code == 500, "it is frozen")
         fails_in_time(process, kind.__name__)
         os.killpg(database.pid, signal.SIGCONT)
         assert get(process).status_code == 200
@@ -104,8 +105,8 @@ def test_frozen_and_thawed(server, tmp_path, kind):
 def test_wrong_password_of_redis_and_the_right_one(server, tmp_path):
     with Redis(free_port(), tmp_path) as database:
         with redis.Redis.from_url(database.url) as owner:
-            owner.config_set("requirepass", "right-password")
-        url = f"redis://:{{}}@localhost:{database.port}".format
+            owner.acl_setuser("reader", enabled=True, passwords=["+right-password"], keys="*", categories=["+@all"])
+        url = f"redis://reader:{{}}@localhost:{database.port}".format
         answer = fails_in_time(server(REDIS_URL=url("wrong-password")), "Redis")
         assert "AuthenticationError" in answer.text
         assert get(server(REDIS_URL=url("right-password"))).status_code == 200
