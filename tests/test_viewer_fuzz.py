@@ -67,7 +67,7 @@ def show_everything(store):
         json.dumps(web.summary_json(summary), allow_nan=False)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_a_mutated_request_is_taken_or_told_to_be_invalid(viewer, data):
     store, send = viewer
@@ -88,7 +88,7 @@ def test_any_bytes_are_taken_or_told_to_be_invalid(viewer, message):
     show_everything(store)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(spans, max_size=8))
 def test_any_spans_are_taken_and_shown(viewer, spans):
     store, send = viewer
