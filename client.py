@@ -44,7 +44,7 @@ def send_requests(url):
             res = requests.get(url, headers=carrier, timeout=TIMEOUT)
             span.set_attribute(HTTP_RESPONSE_STATUS_CODE, res.status_code)
             if res.status_code >= 400:
-                raise requests.HTTPError(f"the answer is {res.status_code}", response=res)
+                raise requests.HTTPError(f"the answer is {res.status_code}")
         except FAILURES as error:
             answered = isinstance(error, requests.HTTPError)
             span.set_attribute(ERROR_TYPE, str(res.status_code) if answered else get_error_type(error))

@@ -13,6 +13,14 @@ from tests.support import MongoDB, Process, Redis, clean_environment, free_port
 PING = {"client operation", "/ping"}
 REDIS = {"redis_integration", "server redis operation"}
 MONGODB = {"pymongo_integration", "server pymongo operation"}
+KINDS = {
+    "client operation": "CLIENT",
+    "/ping": "SERVER",
+    "redis_integration": "INTERNAL",
+    "server redis operation": "CLIENT",
+    "pymongo_integration": "INTERNAL",
+    "server pymongo operation": "CLIENT",
+}
 
 
 @pytest.fixture
@@ -60,14 +68,7 @@ def test_the_client_operation_is_the_root(healthy):
 
 
 def test_each_span_has_its_kind(healthy):
-    assert {name: span.kind for name, span in healthy.items()} == {
-        "client operation": "CLIENT",
-        "/ping": "SERVER",
-        "redis_integration": "INTERNAL",
-        "server redis operation": "CLIENT",
-        "pymongo_integration": "INTERNAL",
-        "server pymongo operation": "CLIENT",
-    }
+    assert {name: span.kind for name, span in healthy.items()} == KINDS
 
 
 def test_each_span_has_exactly_its_attributes(healthy, redis_server, mongodb_server):
