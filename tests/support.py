@@ -1,5 +1,6 @@
 """Real processes, free ports, and waiting for a condition instead of sleeping."""
 
+import collections
 import contextlib
 import os
 import re
@@ -14,11 +15,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
+_reserved = collections.deque(maxlen=500)
+
+
 def free_port():
-    """Return a TCP port of the loopback interface on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a TCP port of the loopback interface on which nothing listens, and that nobody else is given.
+
+    The probe stays bound without listening: a server that sets SO_REUSEADDR, as all of ours do, can still take the
+    port, but neither another test's probe nor an outgoing connection can.
+    """
+    probe = socket.socket()
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind(("127.0.0.1", 0))
+    _reserved.append(probe)
+    return probe.getsockname()[1]
 
 
 def wait_until(condition, what, seconds=20):
