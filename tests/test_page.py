@@ -29,6 +29,9 @@ QUIET = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # One process draws all pages: most of a page's cost is a process of its own.
+    "--renderer-process-limit=1",
+    "--disable-features=SpareRendererForSitePerProcess,IsolateOrigins,site-per-process",
 ]
 CLIENT, SERVER = "py-opentelemetry-manual-otlp-client", "py-opentelemetry-manual-otlp-server"
 
@@ -47,6 +50,14 @@ def browser():
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def context(browser):
+    """What the pages without options of their own share; its first page stays open, and with it their process."""
+    context = browser.new_context(timezone_id="UTC")
+    context.new_page()
+    return context
+
+
 class Viewer:
     """A page served from a store of our own, for what needs no other process. `clear()` is a fresh start."""
 
@@ -56,7 +67,9 @@ class Viewer:
         self.url = f"http://127.0.0.1:{web.start(self.store, '127.0.0.1', 0, self.otlp_port)}"
 
     def clear(self, **bounds):
+        before = self.store.revision
         self.store.__init__(**bounds)
+        self.store.revision = before + 1  # the browser still has the old list
 
     def send(self, *requests):
         for each in requests:
@@ -124,7 +137,7 @@ class Page:
 
 
 @pytest.fixture
-def page(browser, viewer, start):
+def page(browser, context, viewer, start):
     """Open a page of an empty viewer: `page(path, bounds=…, **options of the browser)`.
 
     Whatever the test: the browser must not complain, and must ask nobody but the viewer. (`start` is asked for
@@ -135,14 +148,15 @@ def page(browser, viewer, start):
     def page(path="/", viewer=viewer, bounds=None, width=1280, height=800, scheme="light", **options):
         if isinstance(viewer, Viewer):
             viewer.clear(**bounds or {})
-        size = {"width": width, "height": height}
-        context = browser.new_context(viewport=size, color_scheme=scheme, timezone_id="UTC", **options)
-        opened.append(Page(context.new_page(), viewer))
+        own = browser.new_context(timezone_id="UTC", **options) if options else context
+        opened.append(Page(own.new_page(), viewer))
+        opened[-1].set_viewport_size({"width": width, "height": height})
+        opened[-1].emulate_media(color_scheme=scheme)
         return opened[-1].open(path) if path else opened[-1]
 
     yield page
     for each in opened:
-        each.context.close()
+        (each.close if each.context == context else each.context.close)()
         assert each.problems == []
 
 
@@ -353,7 +367,7 @@ def test_a_viewer_that_is_gone_is_told(page, real_viewer):
     expect(page.locator("#trouble")).to_be_hidden()
     real_viewer.stop()
     expect(page.locator("#trouble")).to_contain_text("The viewer does not answer")
-    page.context.close()
+    page.close()
     page.problems.clear()  # the browser has noted each refused connection
 
 
