@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-_reserved = collections.deque(maxlen=500)
+_reserved = collections.deque()  # file descriptors
 
 
 def free_port():
@@ -27,8 +27,11 @@ def free_port():
     probe = socket.socket()
     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     probe.bind(("127.0.0.1", 0))
-    _reserved.append(probe)
-    return probe.getsockname()[1]
+    port = probe.getsockname()[1]
+    _reserved.append(probe.detach())
+    if len(_reserved) > 100:  # who asked so long ago listens by now
+        os.close(_reserved.popleft())
+    return port
 
 
 def wait_until(condition, what, seconds=20):
