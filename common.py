@@ -69,16 +69,25 @@ def get_tracer(name=__name__):
         names = ", ".join(sorted(name for name in os.environ if name.startswith(("OTEL_", "LS_"))))
         sys.exit(f"Tracing cannot start: {error} (look at {names})")
     trace.set_tracer_provider(provider)
-    threading.Thread(target=give_up, args=(exporter,), daemon=True).start()  # now: Python 3.12 starts none at exit
+    limit_last_export(exporter)
     print(f"Traces of {resource.attributes[SERVICE_NAME]} go to {get_otlp_endpoint()}", file=sys.stderr)
     return trace.get_tracer(name)
 
 
-def give_up(exporter, seconds=2):
+def limit_last_export(exporter, seconds=2):
     """Give the last export `seconds` (float) once the program ends; on its own it tries for 6 to 8 s."""
-    threading.main_thread().join()  # right after its end, the provider sends what is left
-    time.sleep(seconds)
-    exporter.shutdown()
+
+    def give_up():
+        threading.main_thread().join()  # right after its end, the provider sends what is left
+        time.sleep(seconds)
+        exporter.shutdown()
+
+    def start():
+        threading.Thread(target=give_up, daemon=True).start()  # now: Python 3.12 starts none at exit
+
+    start()
+    if hasattr(os, "register_at_fork"):  # not on Windows
+        os.register_at_fork(after_in_child=start)  # a fork, as of gunicorn --preload, has no threads
 
 
 def leave_on_signals():

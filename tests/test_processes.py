@@ -137,8 +137,9 @@ def test_a_worker_that_is_told_twice_to_stop_still_sends_its_spans(gunicorn, sin
         back.stop()
 
 
-def test_gunicorn_without_a_backend_is_gone_in_time(gunicorn):
-    process = gunicorn("--workers", 2, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_port()}")
+@PRELOAD
+def test_gunicorn_without_a_backend_is_gone_in_time(gunicorn, preload):
+    process = gunicorn("--workers", 2, *preload, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_port()}")
     ping(process)
     start = time.monotonic()
     assert process.stop() == 0
