@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the viewer and the tests' requests
 from playwright.sync_api import sync_playwright
 
-from tests.otlp import request, span, trace_id
+from tests.otlp import request, send, span, trace_id
 from viewer import web
 from viewer.store import Store
 
@@ -37,8 +37,8 @@ def main() -> None:
     store = Store()
     for trace in range(1, TRACES):
         spans = [span(f"work {n}", trace=trace, id=n + 1, parent=n) for n in range(SPANS)]
-        store.add(request(*spans, service=f"service {trace % 7}"))
-    store.add(request(*(span(f"work {n}", trace=TRACES, id=n + 1, parent=n // 10, end=n + 10) for n in range(BIG))))
+        send(store, request(*spans, service=f"service {trace % 7}"))
+    send(store, request(*(span(f"work {n}", trace=TRACES, id=n + 1, parent=n // 10, end=n + 10) for n in range(BIG))))
     print(f"{store.kept():,} traces, {sum(summary.span_count for summary in store.summaries()):,} spans")
     url = f"http://127.0.0.1:{web.start(store, '127.0.0.1', 0, 0)}"
 

@@ -23,6 +23,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from viewer.store import Store  # noqa: E402
+from viewer.web import trace_json  # noqa: E402
 
 BATCH = 512
 ATTRIBUTES = {
@@ -211,18 +212,19 @@ def measure():
 
     store = Store()
     for each in full:
-        store.add(Request.FromString(each))
+        store.add(each)
     show("summaries() at the bound, every trace changed", f"{best_of(1, store.summaries):.1f} ms", "under 50 ms")
     show("summaries() at the bound, nothing changed", f"{best_of(5, store.summaries):.2f} ms")
     store = Store()
     for each in batches(20, spans_per_trace=10**9):
-        store.add(Request.FromString(each))
-    show("trace() with 10,240 spans", f"{best_of(5, store.trace, store.summaries()[0].trace_id):.0f} ms")
+        store.add(each)
+    trace = store.trace(store.summaries()[0].trace_id)
+    show("a trace of 10,240 spans as JSON", f"{best_of(3, lambda: ''.join(trace_json(trace))):.0f} ms")
 
 
 def soak(minutes, rate):
-    """Send `rate` spans a second for `minutes`, and print the memory ten times."""
-    with viewer() as (pid, _, otlp_port, _), sender(otlp_port) as send:
+    """Send `rate` spans a second for `minutes`, while a page polls, and print the memory ten times."""
+    with viewer() as (pid, _, otlp_port, web_port), sender(otlp_port) as send, polling(web_port) as answers:
         began = time.monotonic()
         sent = printed = 0
         while (passed := time.monotonic() - began) < minutes * 60:
@@ -235,6 +237,7 @@ def soak(minutes, rate):
             time.sleep(max(0, began + sent / rate - time.monotonic()))
         show(f"{minutes:5.1f} min, {sent:,} spans", f"{memory(pid):.0f} MB")
         show("the most it ever had", f"{memory(pid, 'VmHWM'):.0f} MB")
+        show("the page's list meanwhile, slowest answer", f"{max(answers):.0f} ms")
 
 
 def main():

@@ -3,8 +3,9 @@
 import itertools
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status, TracesData
 
 NOON = 1_700_000_000_000_000_000  # in nanoseconds since 1970
 ids = itertools.count(1)
@@ -50,3 +51,29 @@ def request(*spans, service="shop", scope="tests"):
     scope_spans = resource_spans.scope_spans.add(spans=spans)
     scope_spans.scope.name = scope
     return request
+
+
+def send(store, request):
+    """Put a request into the viewer's store, and return what was refused."""
+    return store.add(request.SerializeToString())
+
+
+def received(store, trace_id):
+    """Return a trace of the viewer's store decoded, with a ResourceSpans for each group; None when it is not there."""
+    groups = store.trace(trace_id)
+    return groups and TracesData(
+        resource_spans=[
+            ResourceSpans(
+                resource=Resource.FromString(group.resource),
+                schema_url=group.resource_schema.decode(),
+                scope_spans=[
+                    ScopeSpans(
+                        scope=InstrumentationScope.FromString(group.scope),
+                        schema_url=group.scope_schema.decode(),
+                        spans=map(Span.FromString, spans),
+                    )
+                ],
+            )
+            for group, spans in groups
+        ]
+    )

@@ -8,7 +8,7 @@ import shutil
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from tests.otlp import NOON, attribute, exception, request, span, trace_id
+from tests.otlp import NOON, attribute, exception, request, send, span, trace_id
 from tests.support import free_port, wait_until
 from viewer import web
 from viewer.store import Store
@@ -73,7 +73,7 @@ class Viewer:
 
     def send(self, *requests):
         for each in requests:
-            self.store.add(each)
+            send(self.store, each)
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,10 @@ import grpc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from rich.console import Console
 
-from tests.otlp import attribute, exception, request, span
+from tests.otlp import attribute, exception, request, send, span
 from viewer import receiver, web
 from viewer.picture import Picture
 from viewer.store import Store
@@ -110,8 +109,8 @@ def test_any_spans_are_taken_and_shown(viewer, spans):
     ids=["10,000 attributes", "10,000 deep", "a cycle", "its own parent", "1 MB name", "1 MB message", "10,000 links"],
 )
 def test_what_is_big_or_circular_is_taken_and_shown(viewer, big):
-    _, send = viewer
+    _, export = viewer
     store = Store()
-    assert send(request(*big).SerializeToString()) == grpc.StatusCode.OK
-    store.add(ExportTraceServiceRequest.FromString(request(*big).SerializeToString()))
+    assert export(request(*big).SerializeToString()) == grpc.StatusCode.OK
+    send(store, request(*big))
     show_everything(store)

@@ -1,5 +1,6 @@
 """`python -m viewer` as a process: how it starts, shows traces of real senders, and leaves."""
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -10,9 +11,11 @@ import sys
 import termios
 import threading
 import time
+from pathlib import Path
 
 import grpc
 import pytest
+import requests
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 from opentelemetry.sdk.resources import Resource
@@ -288,6 +291,44 @@ def test_a_stdout_without_utf8_gets_ascii(viewer, send):
     process.wait_for(r"x gr\?\?e")
     process.wait_for(r"` child")
     assert process.err == ""
+
+
+def field(number, *messages):
+    """A message's field as bytes, by its number, with each of `messages` (bytes) in it."""
+    made = b""
+    for message in messages:
+        length, key = len(message), bytes([number << 3 | 2])
+        while length >= 0x80:
+            key += bytes([length & 0x7F | 0x80])
+            length >>= 7
+        made += key + bytes([length]) + message
+    return made
+
+
+def bloated(megabytes):
+    """A span as bytes that holds nothing but empty events: 2 bytes each, and 66 once they are decoded."""
+    return span().SerializeToString() + field(11, b"") * int(megabytes * 500_000)
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [field(2, b"") * 7_500_000, field(2, bloated(15)), field(2, *(bloated(0.19) for _ in range(75)))],
+    ids=["empty spans", "a span of empty events", "75 spans of empty events"],
+)
+def test_whatever_a_request_holds_the_memory_is_bounded(viewer, port, spans):
+    web_port = free_port()
+    process = viewer(VIEWER_WEB_PORT=web_port)
+    process.wait_for(READY)
+    with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.max_send_message_length", -1)]) as channel:
+        export = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
+        with contextlib.suppress(grpc.RpcError):  # it may be refused
+            export(field(1, field(2, spans)), wait_for_ready=True, timeout=60)
+        export(request(span("later", trace=2)).SerializeToString())
+    with requests.get(f"http://127.0.0.1:{web_port}/api/v3/traces/{trace_id(1)}", stream=True, timeout=60) as answer:
+        answer.raw.read(1_000_000)
+    process.wait_for("later")
+    most = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())[1]
+    assert int(most) < 500_000
 
 
 def test_a_flood_does_not_take_it_down(viewer, send):

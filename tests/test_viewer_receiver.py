@@ -138,7 +138,7 @@ def test_a_sender_that_goes_away_half_way_is_not_missed(store, channel, send, ca
         leaving.wait()
         yield b""
 
-    calls = [channel.stream_unary(EXPORT).future(stall()) for _ in range(3)]
+    calls = [channel.stream_unary(EXPORT).future(stall()) for _ in range(receiver.WORKERS - 1)]
     send(request(span(trace=1)).SerializeToString())
     for call in calls:
         call.cancel()
@@ -162,6 +162,22 @@ def test_senders_that_stall_cannot_keep_others_out(store, port, send):
         leaving.set()
         for call in calls:
             call.exception()
+    assert store.kept() == 1
+
+
+def test_a_sender_that_stalls_without_a_deadline_is_cut_off(store, port, send, monkeypatch):
+    monkeypatch.setattr(receiver, "STALLED", 0.2)
+    leaving = threading.Event()
+
+    def stall():
+        leaving.wait()
+        yield b""
+
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as other:
+        calls = [other.stream_unary(EXPORT).future(stall()) for _ in range(2 * receiver.WORKERS)]
+        send(request(span()).SerializeToString(), timeout=20)
+        assert {call.exception(timeout=20).code() for call in calls} == {grpc.StatusCode.CANCELLED}
+        leaving.set()
     assert store.kept() == 1
 
 

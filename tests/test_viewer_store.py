@@ -5,15 +5,18 @@ import threading
 import time
 
 import pytest
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from tests.otlp import NOON, attribute, request, span, trace_id
+from tests.otlp import NOON, attribute, received, request, send, span, trace_id
 from viewer.store import MAX_NAME_LENGTH, MAX_NAMES, OTHER_SERVICES, Refused, Store
+from viewer.wire import MAX_PARTS
 
 
 def summary_of(*requests, **bounds):
     store = Store(**bounds)
     for each in requests:
-        store.add(each)
+        send(store, each)
     (summary,) = store.summaries()
     return summary
 
@@ -23,7 +26,7 @@ def test_an_empty_store_has_nothing_to_show():
     assert store.summaries() == []
     assert store.services() == []
     assert store.kept() == store.dropped == store.revision == 0
-    assert store.trace(trace_id(1)) is None
+    assert received(store, trace_id(1)) is None
 
 
 def test_a_summary_tells_what_a_list_shows():
@@ -54,13 +57,13 @@ def test_spans_may_arrive_in_any_order():
 
 def test_missing_parents_and_the_spans_that_wait_for_them_are_counted():
     store = Store()
-    store.add(request(span(id=1), span(id=3, parent=2), span(id=4, parent=2), span(id=6, parent=5)))
+    send(store, request(span(id=1), span(id=3, parent=2), span(id=4, parent=2), span(id=6, parent=5)))
     (summary,) = store.summaries()
     assert (summary.has_root, summary.orphan_count, summary.missing_count) == (True, 3, 2)
-    store.add(request(span(id=2, parent=1)))
+    send(store, request(span(id=2, parent=1)))
     (summary,) = store.summaries()
     assert (summary.orphan_count, summary.missing_count, summary.complete) == (1, 1, False)
-    store.add(request(span(id=5, parent=1)))
+    send(store, request(span(id=5, parent=1)))
     assert store.summaries()[0].complete
 
 
@@ -98,11 +101,11 @@ def test_an_end_before_its_start_does_not_turn_a_trace_around():
 def test_a_batch_that_was_sent_twice_counts_once():
     store = Store()
     batch = request(span(id=1), span(id=2, parent=9, failed=True))
-    store.add(batch)
+    send(store, batch)
     (before,) = store.summaries()
-    assert store.add(batch) == Refused()
+    assert send(store, batch) == Refused()
     assert store.summaries() == [before]
-    assert len(store.trace(trace_id(1)).resource_spans[0].scope_spans[0].spans) == 2
+    assert len(received(store, trace_id(1)).resource_spans[0].scope_spans[0].spans) == 2
 
 
 def test_the_same_span_twice_in_a_batch_counts_once():
@@ -125,7 +128,7 @@ def test_the_same_span_twice_in_a_batch_counts_once():
 )
 def test_a_malformed_id_is_refused_and_named_and_the_rest_is_kept(field, value):
     store = Store()
-    refused = store.add(request(span(**{field: value}), span()))
+    refused = send(store, request(span(**{field: value}), span()))
     assert refused.count == 1
     assert refused.reason.startswith(f"{field} ")
     assert refused.reason.endswith("(1)")
@@ -133,8 +136,25 @@ def test_a_malformed_id_is_refused_and_named_and_the_rest_is_kept(field, value):
     assert store.refused == refused
 
 
+def test_a_span_that_would_take_too_much_memory_is_refused_and_the_rest_is_kept():
+    store = Store()
+    bloated = span(events=[Span.Event()] * (MAX_PARTS + 1))
+    refused = send(store, request(bloated, span()))
+    assert refused == Refused(1, "a span cannot be read: more than 100,000 attributes, events, links and values (1)")
+    assert store.summaries()[0].span_count == 1
+
+
+def test_a_request_that_cannot_be_read_leaves_nothing_behind():
+    store = Store()
+    bloated = request(span())
+    bloated.resource_spans[0].resource.attributes.extend([attribute("", "")] * MAX_PARTS)
+    with pytest.raises(DecodeError):
+        store.add(request(span()).SerializeToString() + bloated.SerializeToString())
+    assert store.kept() == 0
+
+
 def test_several_reasons_are_told_apart_and_counted():
-    refused = Store().add(request(span(trace_id=b""), span(trace_id=b"x"), span(span_id=b"")))
+    refused = send(Store(), request(span(trace_id=b""), span(trace_id=b"x"), span(span_id=b"")))
     assert refused.count == 3
     assert "trace_id" in refused.reason
     assert "(2); span_id" in refused.reason
@@ -150,7 +170,7 @@ def test_what_is_only_strange_is_kept():
         span(name="\x1b[2J" * 100_000),
         span(attributes=[attribute("", "")] * 1_000),
     ]
-    assert store.add(request(*strange)) == Refused()
+    assert send(store, request(*strange)) == Refused()
     assert store.summaries()[0].span_count == len(strange)
 
 
@@ -169,56 +189,53 @@ def test_a_trace_comes_back_as_it_was_sent():
     sent.resource_spans[0].scope_spans[0].schema_url = "https://example.org/scope"
     sent.resource_spans[0].scope_spans[0].scope.version = "1.2"
     store = Store()
-    store.add(sent)
-    assert list(store.trace(trace_id(1)).resource_spans) == list(sent.resource_spans)
+    send(store, sent)
+    assert list(received(store, trace_id(1)).resource_spans) == list(sent.resource_spans)
 
 
 def test_spans_of_one_resource_and_scope_come_back_together():
     store = Store()
-    store.add(request(span("a", id=1), service="one"))
-    store.add(request(span("b", id=2, parent=1), service="two"))
-    store.add(request(span("c", id=3, parent=1), service="one"))
-    store.add(request(span("d", id=4, parent=1), service="one", scope="other"))
-    names = [
-        [[each.name for each in scope.spans] for scope in resource.scope_spans]
-        for resource in store.trace(trace_id(1)).resource_spans
-    ]
-    assert names == [[["a", "c"], ["d"]], [["b"]]]
+    send(store, request(span("a", id=1), service="one"))
+    send(store, request(span("b", id=2, parent=1), service="two"))
+    send(store, request(span("c", id=3, parent=1), service="one"))
+    send(store, request(span("d", id=4, parent=1), service="one", scope="other"))
+    groups = received(store, trace_id(1)).resource_spans
+    assert [[each.name for each in group.scope_spans[0].spans] for group in groups] == [["a", "c"], ["b"], ["d"]]
 
 
 def test_a_trace_holds_only_its_own_spans():
     store = Store()
-    store.add(request(span("a", trace=1), span("b", trace=2)))
-    (resource_spans,) = store.trace(trace_id(2)).resource_spans
+    send(store, request(span("a", trace=1), span("b", trace=2)))
+    (resource_spans,) = received(store, trace_id(2)).resource_spans
     assert [each.name for each in resource_spans.scope_spans[0].spans] == ["b"]
 
 
 @pytest.mark.parametrize("unknown", ["", "xyz", "12", trace_id(2), "ü" * 32])
 def test_an_unknown_id_has_no_trace_and_no_summary(unknown):
     store = Store()
-    store.add(request(span()))
-    assert store.trace(unknown) is None
+    send(store, request(span()))
+    assert received(store, unknown) is None
     assert store.summary(unknown) is None
 
 
 def test_one_summary_can_be_asked_for():
     store = Store()
-    store.add(request(span("a", trace=1), span("b", trace=2)))
+    send(store, request(span("a", trace=1), span("b", trace=2)))
     assert store.summary(trace_id(1)).root_name == "a"
 
 
 def test_services_are_sorted_and_named_once():
     store = Store()
     for service, number in (("b", 1), ("a", 2), ("b", 3)):
-        store.add(request(span(trace=number), service=service))
+        send(store, request(span(trace=number), service=service))
     assert store.services() == ["a", "b"]
 
 
 def test_the_newest_trace_comes_first_and_keeps_its_place_when_an_older_one_grows():
     store = Store()
     for number in (1, 2, 3):
-        store.add(request(span(trace=number)))
-    store.add(request(span(trace=1, parent=7)))
+        send(store, request(span(trace=number)))
+    send(store, request(span(trace=1, parent=7)))
     assert [summary.trace_id for summary in store.summaries()] == [trace_id(3), trace_id(2), trace_id(1)]
 
 
@@ -226,16 +243,16 @@ def test_the_revision_grows_with_every_change():
     store = Store()
     seen = [store.revision]
     for number in (1, 2):
-        store.add(request(span(trace=number)))
+        send(store, request(span(trace=number)))
         seen.append(store.revision)
     assert seen == sorted(set(seen))
 
 
 def test_past_the_bound_on_traces_the_one_quiet_for_longest_leaves():
     store = Store(max_traces=2)
-    store.add(request(span(trace=1), span(trace=2)))
-    store.add(request(span(trace=1, parent=7)))
-    store.add(request(span(trace=3)))
+    send(store, request(span(trace=1), span(trace=2)))
+    send(store, request(span(trace=1, parent=7)))
+    send(store, request(span(trace=3)))
     assert {summary.trace_id for summary in store.summaries()} == {trace_id(1), trace_id(3)}
     assert (store.kept(), store.dropped) == (2, 1)
 
@@ -243,7 +260,7 @@ def test_past_the_bound_on_traces_the_one_quiet_for_longest_leaves():
 def test_past_the_bound_on_spans_whole_traces_leave():
     store = Store(max_spans=10)
     for number in (1, 2, 3):
-        store.add(request(*(span(trace=number) for _ in range(4))))
+        send(store, request(*(span(trace=number) for _ in range(4))))
     assert [summary.span_count for summary in store.summaries()] == [4, 4]
     assert store.dropped == 1
 
@@ -251,21 +268,21 @@ def test_past_the_bound_on_spans_whole_traces_leave():
 def test_past_the_bound_on_memory_whole_traces_leave():
     store = Store(max_bytes=1_000_000)
     for number in range(1, 31):
-        store.add(request(span("x" * 100_000, trace=number)))
+        send(store, request(span("x" * 100_000, trace=number)))
     assert 5 < store.kept() < 10
     assert store.kept() + store.dropped == 30
 
 
 def test_a_trace_grows_to_its_bound_and_the_rest_is_refused_and_counted():
     store = Store(max_spans_per_trace=3)
-    refused = store.add(request(*(span() for _ in range(5)), span(trace=2)))
+    refused = send(store, request(*(span() for _ in range(5)), span(trace=2)))
     assert refused == Refused(2, "one trace holds at most 3 spans (2)")
     assert [(each.span_count, each.refused_count) for each in store.summaries()] == [(1, 0), (3, 2)]
 
 
 def test_a_trace_grows_to_a_quarter_of_the_memory():
     store = Store(max_bytes=1_000_000)
-    refused = store.add(request(*(span("x" * 50_000) for _ in range(10))))
+    refused = send(store, request(*(span("x" * 50_000) for _ in range(10))))
     (summary,) = store.summaries()
     assert 2 < summary.span_count < 5
     assert refused.count == summary.refused_count == 10 - summary.span_count
@@ -273,14 +290,14 @@ def test_a_trace_grows_to_a_quarter_of_the_memory():
 
 def test_a_span_too_big_for_any_trace_leaves_none_behind():
     store = Store(max_bytes=1_000_000)
-    assert store.add(request(span("x" * 300_000))).count == 1
+    assert send(store, request(span("x" * 300_000))).count == 1
     assert store.kept() == 0
 
 
 def test_bounds_smaller_than_one_batch_hold_too():
     store = Store(max_traces=1, max_spans=2)
-    store.add(request(*(span(trace=number) for number in range(1, 100))))
-    store.add(request(*(span(trace=200) for _ in range(10))))
+    send(store, request(*(span(trace=number) for number in range(1, 100))))
+    send(store, request(*(span(trace=200) for _ in range(10))))
     (summary,) = store.summaries()
     assert (summary.span_count, summary.refused_count) == (2, 8)
 
@@ -288,7 +305,7 @@ def test_bounds_smaller_than_one_batch_hold_too():
 def test_a_summary_lists_a_bounded_number_of_names_and_none_in_full_length():
     store = Store()
     for number in range(2 * MAX_NAMES):
-        store.add(request(span(f"{number} " + "x" * 10_000), service=f"{number} " + "y" * 10_000))
+        send(store, request(span(f"{number} " + "x" * 10_000), service=f"{number} " + "y" * 10_000))
     (summary,) = store.summaries()
     assert len(summary.span_names) == MAX_NAMES
     assert len(summary.services) == MAX_NAMES + 1
@@ -304,10 +321,10 @@ def test_figures_kept_span_by_span_are_those_of_the_whole(seed):
     for _ in range(40):
         parent = dice.randint(0, 9)
         each = span(trace=dice.randint(1, 3), id=dice.randint(1, 8), parent=parent, failed=dice.random() < 0.5)
-        store.add(request(each, service=f"s{parent}"))
+        send(store, request(each, service=f"s{parent}"))
     assert store.kept() <= 2
     for summary in store.summaries():
-        resources = store.trace(summary.trace_id).resource_spans
+        resources = received(store, summary.trace_id).resource_spans
         spans = [each for resource in resources for each in resource.scope_spans[0].spans]
         here = {each.span_id for each in spans} | {b""}
         orphans = [each.parent_span_id for each in spans if each.parent_span_id not in here]
@@ -330,16 +347,16 @@ def test_readers_and_senders_do_not_disturb_each_other():
         try:
             while not done.is_set():
                 for summary in store.summaries():
-                    store.trace(summary.trace_id)
+                    received(store, summary.trace_id)
                 store.services()
         except Exception as error:  # noqa: BLE001
             errors.append(error)
 
-    def send(first):
+    def arrive(first):
         for number in range(first, first + 300):
-            store.add(request(span(trace=number, id=1), span(trace=number, id=2, parent=1)))
+            send(store, request(span(trace=number, id=1), span(trace=number, id=2, parent=1)))
 
-    threads = [threading.Thread(target=send, args=(first,)) for first in (1, 1000)]
+    threads = [threading.Thread(target=arrive, args=(first,)) for first in (1, 1000)]
     reader = threading.Thread(target=read)
     for thread in (reader, *threads):
         thread.start()
@@ -356,5 +373,5 @@ def test_readers_and_senders_do_not_disturb_each_other():
 def test_a_summary_tells_when_its_trace_last_grew():
     store = Store()
     before = time.monotonic()
-    store.add(request(span()))
+    send(store, request(span()))
     assert before <= store.summaries()[0].arrived <= time.monotonic()

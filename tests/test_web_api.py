@@ -12,7 +12,7 @@ from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
 
-from tests.otlp import NOON, attribute, request, span, trace_id
+from tests.otlp import NOON, attribute, request, send, span, trace_id
 from tests.support import free_port
 from viewer.store import Store
 from viewer.web import CHUNK, create_app, is_our_name
@@ -47,7 +47,7 @@ def shown(api, number=1):
 
 def value_of(api, store, **value):
     """Return an attribute's value as the API shows it."""
-    store.add(request(span(attributes=[KeyValue(key="it", value=AnyValue(**value))])))
+    send(store, request(span(attributes=[KeyValue(key="it", value=AnyValue(**value))])))
     return shown(api)[0]["attributes"][0]["value"]
 
 
@@ -61,8 +61,8 @@ def refusal(answer):
 
 
 def test_services_are_listed_by_name(api, store):
-    store.add(request(span(trace=1), service="shop"))
-    store.add(request(span(trace=2), service="bank"))
+    send(store, request(span(trace=1), service="shop"))
+    send(store, request(span(trace=2), service="bank"))
     assert api.get("/api/v3/services").json == {"services": ["bank", "shop"]}
 
 
@@ -74,7 +74,7 @@ def test_no_services_are_left_out_as_in_jaegers_json(api):
 
 
 def test_a_trace_comes_as_otlp_under_result(api, store):
-    store.add(request(span("work", id=2, parent=1), service="shop", scope="tests"))
+    send(store, request(span("work", id=2, parent=1), service="shop", scope="tests"))
     (resource_spans,) = api.get(f"/api/v3/traces/{trace_id(1)}").json["result"]["resourceSpans"]
     assert resource_spans["resource"] == {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]}
     (scope_spans,) = resource_spans["scopeSpans"]
@@ -83,7 +83,7 @@ def test_a_trace_comes_as_otlp_under_result(api, store):
 
 
 def test_ids_are_hexadecimal(api, store):
-    store.add(request(span(id=0xABC, parent=0xDEF, links=[Span.Link(trace_id=b"\xaa" * 16, span_id=b"\xbb" * 8)])))
+    send(store, request(span(id=0xABC, parent=0xDEF, links=[Span.Link(trace_id=b"\xaa" * 16, span_id=b"\xbb" * 8)])))
     (shown_span,) = shown(api)
     assert shown_span["traceId"] == trace_id(1)
     assert shown_span["spanId"] == "0000000000000abc"
@@ -92,19 +92,19 @@ def test_ids_are_hexadecimal(api, store):
 
 
 def test_a_root_has_no_parent_id(api, store):
-    store.add(request(span()))
+    send(store, request(span()))
     assert "parentSpanId" not in shown(api)[0]
 
 
 def test_times_are_strings_of_nanoseconds(api, store):
-    store.add(request(span(start_time_unix_nano=NOON + 1, events=[Span.Event(time_unix_nano=NOON + 2)])))
+    send(store, request(span(start_time_unix_nano=NOON + 1, events=[Span.Event(time_unix_nano=NOON + 2)])))
     (shown_span,) = shown(api)
     assert shown_span["startTimeUnixNano"] == str(NOON + 1)
     assert shown_span["events"][0]["timeUnixNano"] == str(NOON + 2)
 
 
 def test_enums_are_numbers(api, store):
-    store.add(request(span(kind=Span.SPAN_KIND_CLIENT, failed=True)))
+    send(store, request(span(kind=Span.SPAN_KIND_CLIENT, failed=True)))
     (shown_span,) = shown(api)
     assert (shown_span["kind"], shown_span["status"]) == (3, {"code": 2})
 
@@ -138,7 +138,7 @@ def test_nothing_of_a_trace_is_lost(api, store):
     sent = request(*(span(f"span {n}", attributes=[attribute("text", "é\u2028\x00" * 100)]) for n in range(300)))
     sent.resource_spans[0].schema_url = "https://opentelemetry.io/schemas/1.40.0"
     sent.resource_spans[0].scope_spans[0].schema_url = "https://opentelemetry.io/schemas/1.30.0"
-    store.add(sent)
+    send(store, sent)
     answer = api.get(f"/api/v3/traces/{trace_id(1)}")
     assert len(answer.data) > 2 * CHUNK
     result = answer.json["result"]
@@ -153,13 +153,22 @@ def test_nothing_of_a_trace_is_lost(api, store):
 
 
 def test_spans_of_two_services_stand_under_two_resources(api, store):
-    store.add(request(span(id=1), service="client"))
-    store.add(request(span(id=2, parent=1), service="server"))
+    send(store, request(span(id=1), service="client"))
+    send(store, request(span(id=2, parent=1), service="server"))
     assert len(api.get(f"/api/v3/traces/{trace_id(1)}").json["result"]["resourceSpans"]) == 2
 
 
+def test_the_scopes_of_one_resource_stand_under_it_together(api, store):
+    send(store, request(span("a", id=1), service="one", scope="first"))
+    send(store, request(span("b", id=2, parent=1), service="two"))
+    send(store, request(span("c", id=3, parent=1), service="one", scope="second"))
+    resources = api.get(f"/api/v3/traces/{trace_id(1)}").json["result"]["resourceSpans"]
+    names = [[[each["name"] for each in scope["spans"]] for scope in resource["scopeSpans"]] for resource in resources]
+    assert names == [[["a"], ["c"]], [["b"]]]
+
+
 def test_a_trace_id_may_come_in_upper_case_and_without_its_leading_zeros(api, store):
-    store.add(request(span(trace=0xABC)))
+    send(store, request(span(trace=0xABC)))
     assert api.get("/api/v3/traces/ABC").json == api.get(f"/api/v3/traces/{trace_id(0xABC)}").json
 
 
@@ -180,8 +189,8 @@ def test_a_trace_id_that_is_none_is_400(api, bad):
 
 
 def test_a_summary_has_jaegers_fields(api, store):
-    store.add(request(span("GET", id=1, start=0, end=100), service="client"))
-    store.add(request(span("/ping", id=2, parent=1, failed=True), service="server"))
+    send(store, request(span("GET", id=1, start=0, end=100), service="client"))
+    send(store, request(span("/ping", id=2, parent=1, failed=True), service="server"))
     (summary,) = api.get(SUMMARIES).json["summaries"]
     assert summary == {
         "traceId": trace_id(1),
@@ -199,7 +208,7 @@ def test_a_summary_has_jaegers_fields(api, store):
 
 
 def test_a_trace_without_its_root_names_none_but_ours_says_what_is_there(api, store):
-    store.add(request(span("/ping", parent=7), service="server"))
+    send(store, request(span("/ping", parent=7), service="server"))
     (summary,) = api.get(SUMMARIES).json["summaries"]
     assert "rootServiceName" not in summary
     assert summary["orphanSpanCount"] == 1
@@ -209,7 +218,7 @@ def test_a_trace_without_its_root_names_none_but_ours_says_what_is_there(api, st
 
 def test_spans_past_the_bound_of_a_trace_are_told():
     store = Store(max_spans_per_trace=2)
-    store.add(request(*(span() for _ in range(5))))
+    send(store, request(*(span() for _ in range(5))))
     (summary,) = create_app(store).test_client().get(SUMMARIES).json["summaries"]
     assert summary["viewer"]["refused"] == 3
 
@@ -217,35 +226,35 @@ def test_spans_past_the_bound_of_a_trace_are_told():
 def test_traces_that_left_for_room_are_told():
     store = Store(max_traces=2)
     for number in range(1, 6):
-        store.add(request(span(trace=number)))
+        send(store, request(span(trace=number)))
     viewer = create_app(store).test_client().get(SUMMARIES).json["viewer"]
     assert (viewer["kept"], viewer["dropped"]) == (2, 3)
 
 
 def test_the_newest_trace_comes_first(api, store):
     for number in (1, 2, 3):
-        store.add(request(span(trace=number)))
+        send(store, request(span(trace=number)))
     assert found(api) == [3, 2, 1]
 
 
 def test_a_service_name_narrows_to_the_traces_it_is_part_of(api, store):
-    store.add(request(span(trace=1), service="shop"))
-    store.add(request(span(trace=2), service="bank"))
+    send(store, request(span(trace=1), service="shop"))
+    send(store, request(span(trace=2), service="bank"))
     assert found(api, query__serviceName="bank") == [2]
 
 
 def test_an_operation_name_narrows_to_the_traces_that_have_it(api, store):
-    store.add(request(span("pay", trace=1), span("ship", trace=2)))
+    send(store, request(span("pay", trace=1), span("ship", trace=2)))
     assert found(api, query__operationName="ship") == [2]
 
 
 def test_the_search_depth_is_the_most_that_is_answered(api, store):
-    store.add(request(*(span(trace=number) for number in range(1, 6))))
+    send(store, request(*(span(trace=number) for number in range(1, 6))))
     assert found(api, query__searchDepth=2) == [5, 4]
 
 
 def test_the_search_depth_is_100_by_default_as_in_jaeger(api, store):
-    store.add(request(*(span(trace=number) for number in range(1, 121))))
+    send(store, request(*(span(trace=number) for number in range(1, 121))))
     assert len(found(api)) == 100
 
 
@@ -260,14 +269,14 @@ def test_the_search_depth_is_100_by_default_as_in_jaeger(api, store):
     ],
 )
 def test_start_times_narrow_to_the_nanosecond(api, store, earliest, latest, expected):
-    store.add(request(*(span(trace=number, start=(number - 1) * 1000, end=5000) for number in (1, 2, 3))))
+    send(store, request(*(span(trace=number, start=(number - 1) * 1000, end=5000) for number in (1, 2, 3))))
     times = {"query__startTimeMin": earliest, "query__startTimeMax": latest}
     assert found(api, **{name: time for name, time in times.items() if time}) == expected
 
 
 def test_the_older_names_of_the_parameters_still_work(api, store):
-    store.add(request(span(trace=1), service="shop"))
-    store.add(request(span(trace=2), span(trace=3), service="bank"))
+    send(store, request(span(trace=1), service="shop"))
+    send(store, request(span(trace=2), span(trace=3), service="bank"))
     assert found(api, query__service_name="bank", query__search_depth=1) == [3]
 
 
@@ -295,18 +304,18 @@ def test_a_parameter_that_cannot_be_followed_is_400_and_named(api, query):
 
 @pytest.mark.parametrize("text", ["PING", " /pin", "bank", "00000a"])
 def test_our_search_looks_into_names_services_and_ids(api, store, text):
-    store.add(request(span("/ping", trace=0xA), service="The Bank"))
-    store.add(request(span("work", trace=0xB), service="shop"))
+    send(store, request(span("/ping", trace=0xA), service="The Bank"))
+    send(store, request(span("work", trace=0xB), service="shop"))
     assert found(api, viewer__search=text) == [0xA]
 
 
 def test_our_search_for_errors_leaves_the_others_out(api, store):
-    store.add(request(span(trace=1), span(trace=2, failed=True)))
+    send(store, request(span(trace=1), span(trace=2, failed=True)))
     assert found(api, viewer__errors="true") == [2]
 
 
 def test_nothing_new_is_told_in_a_word(api, store):
-    store.add(request(span()))
+    send(store, request(span()))
     tag = api.get(SUMMARIES).headers["ETag"]
     answer = api.get(SUMMARIES, headers={"If-None-Match": tag})
     assert (answer.status_code, answer.data) == (304, b"")
@@ -314,7 +323,7 @@ def test_nothing_new_is_told_in_a_word(api, store):
 
 def test_whatever_is_new_changes_the_tag(api, store):
     tag = api.get(SUMMARIES).headers["ETag"]
-    store.add(request(span()))
+    send(store, request(span()))
     assert api.get(SUMMARIES, headers={"If-None-Match": tag}).status_code == 200
 
 
@@ -364,7 +373,7 @@ PATHS = ["/", "/trace/1", "/static/style.css", SUMMARIES, "/api/v3/services", "/
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_rebound_name_reads_nothing(api, store, path):
-    store.add(request(span(trace=1)))
+    send(store, request(span(trace=1)))
     assert refusal(api.get(path, headers={"Host": "evil.example"}))[0] == 403
 
 

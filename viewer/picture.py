@@ -5,13 +5,14 @@ Whatever the spans hold, the picture is of bounded size and lets no control char
 
 from itertools import islice, takewhile
 
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
 from viewer.store import Summary
 from viewer.tree import Row, Tree
+from viewer.wire import Trace
 
 MAX_ROWS = 60  # spans drawn in the order of the tree
 MAX_FAILURES = 5  # of those left out, spans drawn all the same because an error began there
@@ -31,7 +32,7 @@ class Picture:
     colours: a style for each service. more: how many spans came since the trace was drawn before, if it was.
     """
 
-    def __init__(self, summary: Summary, trace: TracesData, console: Console, colours: dict[str, str], more: int = 0):
+    def __init__(self, summary: Summary, trace: Trace, console: Console, colours: dict[str, str], more: int = 0):
         self.summary, self.console, self.colours, self.more = summary, console, colours, more
         self.width = min(console.width, MAX_WIDTH)
         self.tree = Tree(trace)

@@ -16,7 +16,8 @@ from viewer.store import Store
 TRACES = trace_service_pb2.DESCRIPTOR.services_by_name["TraceService"].full_name
 OTLP = "/opentelemetry.proto.collector."  # the methods of all its signals begin so
 MAX_REQUEST = 16 * 1024 * 1024  # bytes, unpacked
-WORKERS = 4  # as many requests are in memory at a time; the others wait with their senders
+WORKERS = 2  # as many requests are in memory at a time; the others wait with their senders
+STALLED = 5  # seconds that a sender may keep a worker waiting for the rest of its request
 
 
 def start(store: Store, host: str, port: int) -> tuple[grpc.Server, int]:
@@ -59,10 +60,13 @@ class _Traces(grpc.GenericRpcHandler):
     def export(
         self, requests: Iterator[bytes], context: grpc.ServicerContext
     ) -> trace_service_pb2.ExportTraceServiceResponse:
+        cut_off = threading.Timer(STALLED, context.cancel)
+        cut_off.start()
         request = next(requests, b"")
+        cut_off.cancel()
         try:
             with self.decoding:
-                refused = self.store.add(trace_service_pb2.ExportTraceServiceRequest.FromString(request))
+                refused = self.store.add(request)
         except DecodeError:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "this is no ExportTraceServiceRequest")
         response = trace_service_pb2.ExportTraceServiceResponse()

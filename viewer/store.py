@@ -1,7 +1,7 @@
 """Keeps the newest traces within fixed bounds, and answers what their readers ask.
 
 Spans arrive by the hundred thousand and are read by the hundred, so a span is kept as the bytes it came in.
-Only what a list of traces shows is read out on arrival; the rest is decoded when someone looks at the trace.
+Only what a list of traces shows is read out on arrival; the rest is decoded, span by span, when someone looks at it.
 """
 
 import threading
@@ -9,9 +9,13 @@ import time
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status, TracesData
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from viewer import wire
+from viewer.wire import Group, Trace
 
 MAX_NAMES = 100  # distinct span names, and services, that one summary lists
 MAX_NAME_LENGTH = 200  # characters of a name in a summary; the trace itself has it in full
@@ -64,7 +68,7 @@ class Store:
     max_traces, max_spans: how many to keep in all.
     max_spans_per_trace: further spans of that trace are refused, and counted.
     max_bytes: memory for all of it, Python's own included, and a quarter of it for one trace. By default
-        1,000 for each of max_spans, but at least 64 million.
+        750 for each of max_spans, but at least 64 million.
     """
 
     def __init__(
@@ -77,7 +81,7 @@ class Store:
         self.max_traces = max_traces
         self.max_spans = max_spans
         self.max_spans_per_trace = min(max_spans_per_trace, max_spans)
-        self.max_bytes = max_bytes or max(1_000 * max_spans, 64_000_000)
+        self.max_bytes = max_bytes or max(750 * max_spans, 64_000_000)
         self.revision = 0  # grows with every change
         self.dropped = 0  # whole traces that left for room
         self.refused = Refused()  # all so far, with the latest reason
@@ -85,22 +89,24 @@ class Store:
         self._traces: OrderedDict[bytes, _Trace] = OrderedDict()  # the quietest first
         self._taken = self._spans = self._bytes = 0  # traces that ever came; spans and bytes that are here
 
-    def add(self, request: ExportTraceServiceRequest) -> Refused:
-        """Keep the spans of one OTLP request, and say which could not be kept. Raises nothing.
+    def add(self, request: bytes) -> Refused:
+        """Keep the spans of one ExportTraceServiceRequest, and say which could not be kept.
 
         A span that is here already is neither kept again nor refused: its batch was sent twice.
+        Raises DecodeError, and keeps nothing, when the request cannot be read.
         """
+        groups = []
+        for group, spans in wire.groups(request):
+            service = service_name(wire.decode(Resource, group.resource))
+            wire.decode(InstrumentationScope, group.scope)
+            groups.append((group, service, spans))
         reasons: Counter[str] = Counter()
         with self._lock:
             now = time.monotonic()
-            for resource_spans in request.resource_spans:
-                resource = (resource_spans.resource.SerializeToString(), resource_spans.schema_url)
-                service = service_name(resource_spans.resource)
-                for scope_spans in resource_spans.scope_spans:
-                    group = (*resource, scope_spans.scope.SerializeToString(), scope_spans.schema_url)
-                    for span in scope_spans.spans:
-                        if reason := self._add(span, group, service, now):
-                            reasons[reason] += 1
+            for group, service, spans in groups:
+                for raw in spans:
+                    if reason := self._add(raw, group, service, now):
+                        reasons[reason] += 1
             self.revision += 1
             refused = Refused(reasons.total(), "; ".join(f"{why} ({n})" for why, n in reasons.items()))
             if refused.count:
@@ -128,32 +134,22 @@ class Store:
             trace = self._traces.get(_bytes(trace_id))
             return trace and trace.summary()
 
-    def trace(self, trace_id: str) -> TracesData | None:
-        """One whole trace as OTLP, by its id in hexadecimal digits; None when it is not here.
+    def trace(self, trace_id: str) -> Trace | None:
+        """One whole trace, by its id in hexadecimal digits; None when it is not here.
 
-        Resources and scopes are as they were sent. Spans that share them stand together, in order of arrival.
+        Spans, resources and scopes are the bytes that were sent: decoded all at once they would take many times
+        as much. Spans that share a resource and a scope stand together, in order of arrival.
         """
         with self._lock:
             trace = self._traces.get(_bytes(trace_id))
-            groups = trace and [(group, list(spans)) for group, spans in trace.groups.items()]
-        if groups is None:
-            return None
-        data = TracesData()
-        resources = {}
-        for (resource, resource_schema, scope, scope_schema), spans in groups:
-            resource_spans = resources.get((resource, resource_schema))
-            if resource_spans is None:
-                resource_spans = data.resource_spans.add(schema_url=resource_schema)
-                resource_spans.resource.ParseFromString(resource)
-                resources[resource, resource_schema] = resource_spans
-            scope_spans = resource_spans.scope_spans.add(schema_url=scope_schema)
-            scope_spans.scope.ParseFromString(scope)
-            for span in spans:
-                scope_spans.spans.add().ParseFromString(span)
-        return data
+            return trace and [(group, list(spans)) for group, spans in trace.groups.items()]
 
-    def _add(self, span: Span, group: tuple, service: str, now: float) -> str | None:
+    def _add(self, raw: bytes, group: Group, service: str, now: float) -> str | None:
         """Keep one span, or say why not. The caller holds the lock."""
+        try:
+            span = Span.FromString(raw) if len(raw) <= wire.SMALL else wire.decode(Span, raw)
+        except DecodeError as error:
+            return f"a span cannot be read: {error}"
         trace_id, span_id = span.trace_id, span.span_id
         if len(trace_id) != 16 or trace_id == NO_TRACE_ID:
             return "trace_id is not 16 bytes, or all of them are zero"
@@ -165,7 +161,6 @@ class Store:
         if span_id in trace.span_ids:
             return None
         trace.touch(now)
-        raw = span.SerializeToString()
         if len(trace.span_ids) >= self.max_spans_per_trace:
             trace.refused += 1
             return f"one trace holds at most {self.max_spans_per_trace:,} spans"
@@ -199,7 +194,7 @@ class _Trace:
         self.number = number  # traces are numbered as they come
         self.bytes = TRACE_BYTES
         self.span_ids: set[bytes] = set()
-        self.groups: dict[tuple, list[bytes]] = {}  # spans by (resource, its schema, scope, its schema)
+        self.groups: dict[Group, list[bytes]] = {}
         self.services: dict[str, list[int]] = {}  # name -> [spans, spans in error]
         self.span_names: set[str] = set()
         self.start = self.end = self.errors = self.orphans = self.refused = 0
@@ -212,7 +207,7 @@ class _Trace:
         self.arrived = now
         self.cached: Summary | None = None
 
-    def add(self, span: Span, raw: bytes, size: int, group: tuple, service: str) -> int:
+    def add(self, span: Span, raw: bytes, size: int, group: Group, service: str) -> int:
         """Keep a span whose bytes take `size`; returns how much more memory that is in all."""
         span_id, parent_id = span.span_id, span.parent_span_id
         self.groups.setdefault(group, []).append(raw)
@@ -229,7 +224,7 @@ class _Trace:
             counts = self.services[service] = [0, 0]
             size += len(service) + NAME_BYTES
         counts[0] += 1
-        if span.status.code == Status.STATUS_CODE_ERROR:
+        if span.HasField("status") and span.status.code == Status.STATUS_CODE_ERROR:
             counts[1] += 1
             self.errors += 1
 

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status, TracesData
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from viewer.store import service_name
+from viewer.wire import Trace
 
 MAX_LOOKED_AT = 100  # events of a span, and attributes of each, when its exception is looked for
 
@@ -30,33 +32,33 @@ class Row:
 
 
 class Tree:
-    """The spans of one trace, by their parents."""
+    """The spans of one trace, by their parents. Each is decoded when its row is asked for, and not kept."""
 
-    def __init__(self, trace: TracesData):
-        self.spans: dict[bytes, tuple[Span, str]] = {}  # span id -> span, service
-        self.children: defaultdict[bytes, list[Span]] = defaultdict(list)  # parent id -> spans; b"" -> roots
-        for resource_spans in trace.resource_spans:
-            service = service_name(resource_spans.resource)
-            for scope_spans in resource_spans.scope_spans:
-                for span in scope_spans.spans:
-                    self.spans[span.span_id] = span, service
-                    self.children[span.parent_span_id.strip(b"\0") and span.parent_span_id].append(span)
-        for spans in self.children.values():
-            spans.sort(key=_start)
+    def __init__(self, trace: Trace):
+        self.spans: dict[bytes, tuple[int, bytes, str]] = {}  # span id -> its start, its bytes, its service
+        self.children: defaultdict[bytes, list[bytes]] = defaultdict(list)  # parent id -> span ids; b"" -> roots
+        for group, spans in trace:
+            service = service_name(Resource.FromString(group.resource))
+            for raw in spans:
+                span = Span.FromString(raw)
+                self.spans[span.span_id] = span.start_time_unix_nano, raw, service
+                self.children[span.parent_span_id.strip(b"\0") and span.parent_span_id].append(span.span_id)
+        for span_ids in self.children.values():
+            span_ids.sort(key=self._start)
 
     def rows(self, max_depth: int) -> Iterator[Row]:
         """Yield every span once, parents before children; those deeper than max_depth without the tree's lines.
 
         First the roots and the parents that have not come, then what hangs on neither; all by their start.
         """
-        missing = {parent: spans for parent, spans in self.children.items() if parent not in self.spans and parent}
-        tops = [(_start(span), span.span_id) for span in self.children.get(b"", ())]
-        tops += [(_start(spans[0]), parent) for parent, spans in missing.items()]
+        missing = [parent for parent in self.children if parent not in self.spans and parent]
+        tops = [(self._start(span_id), span_id) for span_id in self.children.get(b"", ())]
+        tops += [(self._start(self.children[parent][0]), parent) for parent in missing]
         seen: set[bytes] = set()
         for _, span_id in sorted(tops):
             yield from self._branch(span_id, max_depth, seen, circular=False)
         if len(seen) < len(self.spans) + len(missing):
-            for span_id in sorted(self.spans, key=lambda span_id: _start(self.spans[span_id][0])):
+            for span_id in sorted(self.spans, key=self._start):
                 yield from self._branch(span_id, max_depth, seen, circular=True)
 
     def failure(self, span: Span) -> tuple[str, str]:
@@ -65,7 +67,8 @@ class Tree:
         Empty too when the error came from a child: an exception is recorded on every span that it leaves.
         """
         failure = _failure(span)
-        is_passed_on = any(_failure(child) == failure for child in self.children.get(span.span_id, ()))
+        children = (Span.FromString(self.spans[child][1]) for child in self.children.get(span.span_id, ()))
+        is_passed_on = any(_failure(child) == failure for child in children)
         return ("", "") if is_passed_on else failure
 
     def _branch(self, top: bytes, max_depth: int, seen: set[bytes], circular: bool) -> Iterator[Row]:
@@ -77,7 +80,8 @@ class Tree:
                 continue
             seen.add(span_id)
             children = self.children.get(span_id, ())
-            span, service = self.spans.get(span_id, (None, ""))
+            _, raw, service = self.spans.get(span_id, (0, None, ""))
+            span = None if raw is None else Span.FromString(raw)
             yield Row(span_id, span, service, guides, below + ("│ " if children else "  "), circular and not depth)
             for child in reversed(children):
                 is_last = child is children[-1]
@@ -85,11 +89,10 @@ class Tree:
                     lines = below + ("└ " if is_last else "├ "), below + ("  " if is_last else "│ ")
                 else:
                     lines = f"{' ' * 2 * max_depth}…{depth + 1} ", below
-                stack.append((child.span_id, depth + 1, *lines))
+                stack.append((child, depth + 1, *lines))
 
-
-def _start(span: Span) -> int:
-    return span.start_time_unix_nano
+    def _start(self, span_id: bytes) -> int:
+        return self.spans[span_id][0]
 
 
 def _failure(span: Span) -> tuple[str, str]:

@@ -18,6 +18,7 @@ import re
 import secrets
 import socket
 import threading
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from ipaddress import ip_address
@@ -27,10 +28,14 @@ from urllib.parse import urlsplit
 import waitress
 from flask import Flask, Response, abort, request
 from google.protobuf.json_format import MessageToDict
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
+from google.protobuf.message import Message
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from werkzeug.exceptions import HTTPException
 
 from viewer.store import Store, Summary
+from viewer.wire import Trace
 
 # Spans are hostile. The page loads only what is in static/, and no text can become markup or script.
 HEADERS = {
@@ -206,10 +211,10 @@ def summary_json(summary: Summary) -> dict:
     )
 
 
-def trace_json(traces: TracesData) -> Iterator[str]:
-    """Return `{"result": …}` with the trace as OTLP JSON, in pieces: a big one would be hundreds of MB."""
+def trace_json(trace: Trace) -> Iterator[str]:
+    """Yield `{"result": …}` with the trace as OTLP JSON, in pieces: a big one would be hundreds of MB."""
     pieces, size = [], 0
-    for piece in _trace_pieces(traces):
+    for piece in _trace_pieces(trace):
         pieces.append(piece)
         size += len(piece)
         if size > CHUNK:
@@ -218,16 +223,17 @@ def trace_json(traces: TracesData) -> Iterator[str]:
     yield "".join(pieces)
 
 
-def _trace_pieces(traces: TracesData) -> Iterator[str]:
+def _trace_pieces(trace: Trace) -> Iterator[str]:
+    by_resource = defaultdict(list)
+    for group, spans in trace:
+        by_resource[group.resource, group.resource_schema].append((group, spans))
     yield '{"result":{"resourceSpans":['
-    for r, resource_spans in enumerate(traces.resource_spans):
-        resource = MessageToDict(resource_spans.resource), resource_spans.schema_url
-        yield "," * (r > 0) + _opened(resource=resource[0], schemaUrl=resource[1]) + '"scopeSpans":['
-        for s, scope_spans in enumerate(resource_spans.scope_spans):
-            scope = MessageToDict(scope_spans.scope), scope_spans.schema_url
-            yield "," * (s > 0) + _opened(scope=scope[0], schemaUrl=scope[1]) + '"spans":['
-            for n, span in enumerate(scope_spans.spans):
-                yield "," * (n > 0) + _json(span_json(span))
+    for r, (resource, groups) in enumerate(by_resource.items()):
+        yield "," * (r > 0) + _opened("resource", Resource, *resource) + '"scopeSpans":['
+        for s, (group, spans) in enumerate(groups):
+            yield "," * (s > 0) + _opened("scope", InstrumentationScope, group.scope, group.scope_schema) + '"spans":['
+            for n, span in enumerate(spans):
+                yield "," * (n > 0) + _json(span_json(Span.FromString(span)))
             yield "]}"
         yield "]}"
     yield "]}}"
@@ -251,9 +257,10 @@ def present(**fields) -> dict:
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
-def _opened(schemaUrl: str, **group: dict) -> str:
+def _opened(name: str, kind: type[Message], message: bytes, schema_url: bytes) -> str:
     """Return the beginning of a JSON object, to which one more member is to be added."""
-    return _json(group | present(schemaUrl=schemaUrl))[:-1] + ","
+    what = {name: MessageToDict(kind.FromString(message))}
+    return _json(what | present(schemaUrl=schema_url.decode(errors="replace")))[:-1] + ","
 
 
 def _nanoseconds(parameters: Mapping[str, str], name: str) -> int | None:
