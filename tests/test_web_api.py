@@ -398,7 +398,7 @@ def test_nothing_can_be_changed(api, path, method):
     assert answer.headers["Allow"] == "GET, HEAD"
 
 
-@pytest.mark.parametrize("path", ["/static/../web.py", "/static/%2e%2e/web.py", "/static/..%2fweb.py"])
+@pytest.mark.parametrize("path", ["/static/../web.py", "/static/%2e%2e/web.py", "/static/..%2fweb.py", "/static//x"])
 def test_only_what_is_in_static_is_served(api, path):
     assert api.get(path).status_code == 404
 

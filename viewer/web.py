@@ -75,6 +75,7 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317) -> 
     """Return the WSGI application that shows `store` to browsers that call it `host`."""
     app = Flask("viewer", root_path=str(Path(__file__).parent))
     app.json.sort_keys = False
+    app.url_map.merge_slashes = False  # its redirects are HTML
     this_run = secrets.token_hex(4)  # the next run counts its revisions from 0 again
 
     @app.before_request
