@@ -1,18 +1,27 @@
-// Keys that work all over the page, and the list of them.
+// Keys, and the list of them that the page shows.
 
-const dialog = document.getElementById("keys");
-const opener = document.getElementById("show-keys");
+import { $, el } from "./text.js";
 
-opener.addEventListener("click", () => dialog.showModal()); // Escape closes it by itself
+const SIGNS = { ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→", Escape: "Esc", "-": "−" };
+const list = el("dl");
+const dialog = el("dialog", { id: "keys", "aria-labelledby": "keys-title" },
+  el("h2", { id: "keys-title" }, "Keys"), list, el("form", { method: "dialog" }, el("button", {}, "Close")));
+const show = () => dialog.showModal(); // Escape closes it by itself
+document.body.append(dialog);
 dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+$("show-keys").addEventListener("click", show);
 
-/** Call the action that belongs to a key, unless the reader is writing or has the list of keys open. */
-export function onKeys(actions) {
-  const all = { "?": () => opener.click(), ...actions };
-  document.addEventListener("keydown", (event) => {
+/** Let keys that are pressed in `place` do something: `actions` has what, for each key, in words and as a function. */
+export function onKeys(place, actions) {
+  for (const [key, [words]] of Object.entries(actions)) {
+    list.append(el("div", {}, el("dt", {}, el("kbd", {}, SIGNS[key] ?? key)), el("dd", {}, words)));
+  }
+  place.addEventListener("keydown", (event) => {
     const busy = event.target.matches("input[type=search]") || dialog.open;
-    if (busy || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(all, event.key)) return;
+    if (busy || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(actions, event.key)) return;
     event.preventDefault();
-    all[event.key]();
+    actions[event.key][1]();
   });
 }
+
+onKeys(document, { "?": ["these keys", show] });

@@ -2,13 +2,11 @@
 
 import { onKeys } from "./keys.js";
 import { watch } from "./live.js";
-import { ago, chip, count, duration, el, errorMark, moment, named, plausible, visible } from "./text.js";
+import { $, ago, chip, count, duration, el, errorMark, moment, named, number, plausible, visible } from "./text.js";
 
 const AT_MOST = 1000; // traces
 const CHIPS = 8; // a trace; the others are counted
-const [list, search, errors, pause, held] = ["traces", "search", "errors", "pause", "held"].map((id) =>
-  document.getElementById(id),
-);
+const [list, search, errors, pause, held] = ["traces", "search", "errors", "pause", "held"].map($);
 const rows = new Map(); // trace id -> its <li>
 let latest; // what the viewer said last
 let asked = true; // whether the reader waits for the answer, and wants the rows to move
@@ -51,16 +49,15 @@ function tell() {
   const { summaries = [], viewer } = latest;
   const { found = 0, kept = 0, dropped, refused, refusedReason = "", otlpPort } = viewer;
   const narrowed = search.value.trim() !== "" || errors.checked;
-  const line = document.getElementById("kept");
-  line.textContent = [
-    narrowed ? `${found.toLocaleString("en")} of ${count(kept, "trace")}` : `${count(kept, "trace")} kept`,
-    found > summaries.length && `the newest ${summaries.length.toLocaleString("en")} shown`,
-    dropped && `${dropped.toLocaleString("en")} dropped for room`,
+  $("kept").textContent = [
+    narrowed ? `${number(found)} of ${count(kept, "trace")}` : `${count(kept, "trace")} kept`,
+    found > summaries.length && `the newest ${number(summaries.length)} shown`,
+    dropped && `${number(dropped)} dropped for room`,
     refused && `${count(refused, "span")} refused`,
   ].filter(Boolean).join(" · ");
-  line.title = visible(refusedReason);
-  document.getElementById("nothing").hidden = found > 0 || !narrowed;
-  document.getElementById("empty").hidden = found > 0 || narrowed;
+  $("kept").title = visible(refusedReason);
+  $("nothing").hidden = found > 0 || !narrowed;
+  $("empty").hidden = found > 0 || narrowed;
   for (const port of document.querySelectorAll(".otlp-port")) port.textContent = otlpPort;
 }
 
@@ -69,7 +66,7 @@ function fill(row, summary) {
   if (row.content === content) return;
   Object.assign(row, { content, summary });
   const { traceId, spanCount = 0, errorSpanCount = 0, orphanSpanCount = 0, services = [], viewer = {} } = summary;
-  const { rootServiceName, rootOperationName = "" } = viewer.insteadOfRoot ?? summary;
+  const { rootServiceName, rootOperationName } = viewer.insteadOfRoot ?? summary;
   const rootFirst = services.toSorted((a, b) => (b.name === rootServiceName) - (a.name === rootServiceName));
   const notes = [
     viewer.insteadOfRoot && "no root",
@@ -100,12 +97,18 @@ setInterval(() => {
   }
 }, 1000);
 
+/** What the reader asks for, with names that begin with `prefix`. */
+function query(prefix, parameters) {
+  const query = new URLSearchParams(parameters);
+  if (search.value.trim()) query.set(`${prefix}search`, search.value.trim());
+  if (errors.checked) query.set(`${prefix}errors`, "true");
+  return query;
+}
+
 /** Show what the search asks for at once, and keep it in the address, for links and for the way back. */
 function changed() {
-  const query = new URLSearchParams();
-  if (search.value.trim()) query.set("search", search.value.trim());
-  if (errors.checked) query.set("errors", "true");
-  history.replaceState(null, "", query.size ? `/?${query}` : "/");
+  const address = query("");
+  history.replaceState(null, "", address.size ? `/?${address}` : "/");
   asked = true;
   live.again();
 }
@@ -116,54 +119,44 @@ function clear() {
   changed();
 }
 
-function setPaused(paused) {
-  live.paused = paused;
-  pause.setAttribute("aria-pressed", paused);
-  pause.textContent = paused ? "Paused" : "Pause";
-  if (!paused) live.again();
-}
-
 /** Move the focus to the trace `step` rows away, or to the first or last one. */
 function move(step) {
   const links = [...list.querySelectorAll("a")];
-  const now = links.indexOf(document.activeElement);
-  const next = Math.min(links.length - 1, Math.max(0, now + step));
-  links[next]?.focus();
-}
-
-function address() {
-  const query = new URLSearchParams({ "query.searchDepth": AT_MOST });
-  if (search.value.trim()) query.set("viewer.search", search.value.trim());
-  if (errors.checked) query.set("viewer.errors", "true");
-  return `/api/v3/trace-summaries?${query}`;
+  links[Math.min(links.length - 1, Math.max(0, links.indexOf(document.activeElement) + step))]?.focus();
 }
 
 const given = new URLSearchParams(location.search);
 search.value = given.get("search") ?? "";
 errors.checked = given.get("errors") === "true";
+const address = () => `/api/v3/trace-summaries?${query("viewer.", { "query.searchDepth": AT_MOST })}`;
 const live = watch(address, (answer) => {
   latest = answer;
   paint();
   tell();
 });
 
+pause.addEventListener("click", () => {
+  live.paused = !live.paused;
+  pause.setAttribute("aria-pressed", live.paused);
+  pause.textContent = live.paused ? "Paused" : "Pause";
+  if (!live.paused) live.again();
+});
 search.addEventListener("input", changed);
 errors.addEventListener("change", changed);
-pause.addEventListener("click", () => setPaused(!live.paused));
 held.addEventListener("click", () => paint(true));
 list.addEventListener("pointerleave", () => latest && paint());
-document.getElementById("clear").addEventListener("click", clear);
+$("clear").addEventListener("click", clear);
 search.addEventListener("keydown", (event) => {
   if (event.key === "ArrowDown") move(1);
   if (event.key === "Escape") clear();
 });
-onKeys({
-  "/": () => search.focus(),
-  ArrowDown: () => move(1),
-  ArrowUp: () => move(-1),
-  Home: () => move(-Infinity),
-  End: () => move(Infinity),
-  e: () => errors.click(),
-  p: () => pause.click(),
-  Escape: clear,
+onKeys(document, {
+  "/": ["search", () => search.focus()],
+  ArrowDown: ["next trace; Enter opens it", () => move(1)],
+  ArrowUp: ["previous trace", () => move(-1)],
+  Home: ["first trace", () => move(-Infinity)],
+  End: ["last trace", () => move(Infinity)],
+  e: ["errors only", () => errors.click()],
+  p: ["pause", () => pause.click()],
+  Escape: ["clear the search", clear],
 });

@@ -1,30 +1,27 @@
 // Asks the viewer again and again, and says on the page when it does not answer.
 
+import { $ } from "./text.js";
+
 const EVERY = 500; // milliseconds
-const trouble = document.getElementById("trouble");
 
 /** Call `show` with the answer to `address()`, now and whenever it changes, and return how to pause and hurry it. */
 export function watch(address, show) {
   const live = { paused: false, again };
-  let timer, request, last, tag;
+  let timer, request, last;
 
   async function ask() {
     request = new AbortController();
     const began = performance.now();
-    const path = address();
-    if (path !== last) [last, tag] = [path, undefined];
     try {
-      const answer = await fetch(path, { headers: tag ? { "If-None-Match": tag } : {}, signal: request.signal });
-      if (answer.ok) {
-        await show(await answer.json());
-        tag = answer.headers.get("ETag");
-      } else if (answer.status !== 304) {
-        throw new Error(`${path}: ${answer.status}`);
-      }
-      trouble.hidden = true;
+      const answer = await fetch(address(), { signal: request.signal }); // with its ETag, the browser sees to that
+      if (!answer.ok) throw new Error(answer.status);
+      const text = await answer.text();
+      if (text !== last) await show(JSON.parse(text));
+      last = text;
+      $("trouble").hidden = true;
     } catch (problem) {
       if (problem.name === "AbortError") return; // another question has taken its place
-      trouble.hidden = false;
+      $("trouble").hidden = false;
     }
     const rest = Math.max(EVERY, 2 * (performance.now() - began)); // never keep the viewer busy
     timer = setTimeout(() => live.paused || document.hidden || ask(), rest);
@@ -33,6 +30,7 @@ export function watch(address, show) {
   function again() {
     request.abort();
     clearTimeout(timer);
+    last = undefined;
     ask();
   }
 

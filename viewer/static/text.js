@@ -5,6 +5,7 @@
 
 const LINE_BREAKS = "\n\t";
 const UNSEEN = /[\0-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+const UNITS = [["ns", 1], ["µs", 1e3], ["ms", 1e6], ["s", 1e9], ["min", 6e10], ["h", 36e11], ["d", 864e11]];
 
 /** A character's number stands for it: not every font has the pictures that Unicode has for some of them. */
 const sign = (character) => `⟨U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`;
@@ -15,67 +16,57 @@ export function visible(text, { lines = false, limit = 300 } = {}) {
   return cut.toWellFormed().replace(UNSEEN, (c) => (lines && LINE_BREAKS.includes(c) ? c : sign(c)));
 }
 
-/** An element. Children that are strings become text; attributes that are undefined or false are left out. */
+export const $ = (id) => document.getElementById(id);
+
+/** An element. Strings become text; `--names` become properties of its style; what is undefined or false is left out. */
 export function el(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
-    if (value !== undefined && value !== false) element.setAttribute(key, value === true ? "" : value);
+    if (key.startsWith("--")) element.style.setProperty(key, value);
+    else if (value !== undefined && value !== false) element.setAttribute(key, value === true ? "" : value);
   }
   element.append(...children.filter((child) => child !== undefined && child !== false && child !== ""));
   return element;
 }
 
 /** A name from a span, kept apart from the direction of the text around it. */
-export const named = (text, attributes = {}) =>
+export const named = (text = "", attributes = {}) =>
   el("bdi", { title: visible(text, { limit: 1000 }), ...attributes }, visible(text) || "(no name)");
 
-/** "1 span", "2 spans". */
-export const count = (n, one) => `${n.toLocaleString("en")} ${n === 1 ? one : `${one}s`}`;
+/** "1,000"; "1 span", "2 spans". */
+export const number = (n) => n.toLocaleString("en");
+export const count = (n, one) => `${number(n)} ${n === 1 ? one : `${one}s`}`;
 
 /** A duration in nanoseconds, to three digits. */
 export function duration(ns) {
   if (ns === 0) return "0";
   if (ns < 0) return `−${duration(-ns)}`;
-  for (const [unit, size] of [["ns", 1], ["µs", 1e3], ["ms", 1e6], ["s", 1e9]]) {
-    const value = Number((ns / size).toPrecision(3));
-    if (value < (unit === "s" ? 60 : 1000)) return `${value} ${unit}`;
-  }
-  const seconds = Math.round(ns / 1e9);
-  const pair = (big, bigSize, small, smallSize) =>
-    `${Math.floor(seconds / bigSize)} ${big} ${Math.floor((seconds % bigSize) / smallSize)} ${small}`;
-  if (seconds < 3600) return pair("min", 60, "s", 1);
-  if (seconds < 86400) return pair("h", 3600, "min", 60);
-  return pair("d", 86400, "h", 3600);
+  const [unit, size] = UNITS.findLast(([, size]) => ns >= 0.9995 * size) ?? UNITS[0];
+  return `${Number((ns / size).toPrecision(3))} ${unit}`;
 }
 
 /** A point in time, exact to the microsecond, in the reader's time zone. Takes nanoseconds as a BigInt. */
-export function moment(ns) {
-  const date = new Date(Number(ns / 1_000_000n));
-  const two = (n) => String(n).padStart(2, "0");
-  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join("-");
-  const time = [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(":");
-  return `${day} ${time}.${String((ns / 1000n) % 1_000_000n).padStart(6, "0")}`;
-}
+export const moment = (ns) => // Sweden writes 2026-11-22 12:00:00
+  `${new Date(Number(ns / 1_000_000n)).toLocaleString("sv")}.${String((ns / 1000n) % 1_000_000n).padStart(6, "0")}`;
 
 /** How long ago a point in time was. */
 export function ago(ns) {
-  const seconds = Math.round((Date.now() - Number(ns / 1_000_000n)) / 1000);
-  if (Math.abs(seconds) < 1) return "now";
-  const [n, unit] = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]].find(([n]) => Math.abs(seconds) >= n);
-  const amount = `${Math.floor(Math.abs(seconds) / n)} ${unit}`;
-  return seconds > 0 ? `${amount} ago` : `in ${amount}`;
+  const past = Date.now() * 1e6 - Number(ns);
+  const [unit, size] = UNITS.slice(3).findLast(([, size]) => Math.abs(past) >= size) ?? [];
+  if (!unit) return "now";
+  const amount = `${Math.floor(Math.abs(past) / size)} ${unit}`;
+  return past > 0 ? `${amount} ago` : `in ${amount}`;
 }
 
 /** Whether a time can be one at all: not left out, and not counted in some other unit than nanoseconds. */
 export const plausible = (ns) => ns > 946_684_800_000_000_000n && ns < 4_102_444_800_000_000_000n; // 2000 to 2100
 
-/** Give an element its service's colour: the same on every page, and never the red of errors. */
-export function colour(element, service) {
+/** The colour of a service: the same on every page, and never the red of errors. */
+export function hue(service) {
   let hash = 478; // any number will do; this one puts the services of client.py and server.py far apart
   for (const character of service) hash = Math.imul(hash ^ character.codePointAt(0), 0x01000193);
   hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
-  element.style.setProperty("--hue", 60 + (((hash ^ (hash >>> 13)) >>> 0) % 30) * 10);
-  return element;
+  return 60 + (((hash ^ (hash >>> 13)) >>> 0) % 30) * 10;
 }
 
 /** The mark of an error: solid for the span's own, hollow for one below it. */
@@ -83,9 +74,7 @@ export const errorMark = (below = false) =>
   el("span", { class: below ? "error-mark below" : "error-mark", role: "img", "aria-label": below ? "error below" : "error" }, "!");
 
 /** A chip with the service's name, its spans and its errors. */
-export function chip({ name: service = "", spanCount = 0, errorSpanCount = 0 }) {
-  const children = [named(service), el("span", { class: "number" }, spanCount.toLocaleString("en"))];
-  if (errorSpanCount) children.push(errorMark(), el("span", { class: "number bad" }, errorSpanCount.toLocaleString("en")));
-  const label = `${count(spanCount, "span")}${errorSpanCount ? `, ${errorSpanCount} in error` : ""}`;
-  return colour(el("span", { class: "chip", title: `${visible(service)}: ${label}` }, ...children), service);
-}
+export const chip = ({ name = "", spanCount = 0, errorSpanCount = 0 }) =>
+  el("span", { class: "chip", "--hue": hue(name), title: `${visible(name)}: ${count(spanCount, "span")}, ${errorSpanCount} in error` },
+    named(name), el("b", {}, number(spanCount)),
+    ...(errorSpanCount ? [errorMark(), el("b", { class: "bad" }, number(errorSpanCount))] : []));
