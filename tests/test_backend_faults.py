@@ -154,7 +154,7 @@ def tls(tmp_path_factory):
         ("https", True, "CERTIFICATE_VERIFY_FAILED"),
     ],
 )
-def test_a_mismatch_of_tls_can_be_told_from_the_log_and_the_readme_names_it(client, tls, scheme, backend_has_tls, message):
+def test_a_mismatch_of_tls_is_in_the_log_and_in_the_readme(client, tls, scheme, backend_has_tls, message):
     backend = Sink(credentials=tls if backend_has_tls else None)
     try:
         endpoint = f"{scheme}://127.0.0.1:{backend.port}"
