@@ -106,6 +106,8 @@ def folder(tmp_path):
 def start_demo(folder):
     """Start demos that end with the test: `start_demo(in_terminal=False, **settings)`."""
     with contextlib.ExitStack() as demos:
+        # Where these tests run under nohup, the demo would heed it.
+        demos.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_DFL))
         yield lambda in_terminal=False, **settings: demos.enter_context(
             (TerminalDemo if in_terminal else Demo)(folder, settings)
         )

@@ -680,7 +680,7 @@ def test_a_trace_may_be_looked_at_before_it_comes(page):
     expect(page.get_by_role("heading", level=1)).to_have_text("No such trace")
     page.send(*shop())
     expect(page.rows).to_have_count(3)
-    expect(page.locator("#missing")).to_be_hidden()
+    expect(page.locator("#warning")).to_be_hidden()
 
 
 def test_a_trace_that_leaves_stays_on_the_page(trace):

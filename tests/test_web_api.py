@@ -436,7 +436,7 @@ def test_a_signal_ends_it_while_pages_are_open(viewer, number):
     connections = [http.client.HTTPConnection("127.0.0.1", viewer.web) for _ in range(3)]
     for connection in connections:
         connection.request("GET", SUMMARIES)
-        assert json.loads(connection.getresponse().read())
+        assert json.loads(connection.getresponse().read()) == {}
     assert viewer.stop(number, seconds=4) == 0  # it takes 2 at most
     for connection in connections:
         connection.close()

@@ -26,7 +26,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import waitress
-from flask import Flask, Response, abort, request
+from flask import Flask, Response, abort, render_template, request
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
@@ -98,11 +98,11 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317) -> 
 
     @app.get("/")
     def list_page():
-        return app.send_static_file("list.html")
+        return render_template("list.html", otlp_port=otlp_port)
 
     @app.get("/trace/<trace_id>")
     def trace_page(trace_id):
-        return app.send_static_file("trace.html")
+        return render_template("trace.html")
 
     @app.get("/api/v3/services")
     def services():
@@ -131,7 +131,6 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317) -> 
             dropped=store.dropped,
             refused=store.refused.count,
             refusedReason=store.refused.reason,
-            otlpPort=otlp_port,
         )
         summaries = [summary_json(summary) for summary in found[: search.depth]]
         return present(summaries=summaries, viewer=viewer), etag

@@ -46,8 +46,8 @@ function paint(letIn = asked || !list.matches(":hover")) {
 
 /** Say how many traces there are, or why there is none. */
 function tell() {
-  const { summaries = [], viewer } = latest;
-  const { found = 0, kept = 0, dropped, refused, refusedReason = "", otlpPort } = viewer;
+  const { summaries = [], viewer = {} } = latest;
+  const { found = 0, kept = 0, dropped, refused, refusedReason = "" } = viewer;
   const narrowed = search.value.trim() !== "" || errors.checked;
   $("kept").textContent = [
     narrowed ? `${number(found)} of ${count(kept, "trace")}` : `${count(kept, "trace")} kept`,
@@ -58,7 +58,6 @@ function tell() {
   $("kept").title = visible(refusedReason);
   $("nothing").hidden = found > 0 || !narrowed;
   $("empty").hidden = found > 0 || narrowed;
-  for (const port of document.querySelectorAll(".otlp-port")) port.textContent = otlpPort;
 }
 
 function fill(row, summary) {

@@ -28,10 +28,9 @@ async function check({ summaries = [] }) {
 }
 
 function gone() {
-  $("missing-title").textContent = "No such trace";
-  $("missing-why").textContent =
-    `${visible(traceId)} is not here: it has not come yet, or it has left to make room. If it comes, it shows.`;
-  warn(trace && "The viewer keeps this trace no longer: it has left to make room. Do not reload this page.");
+  if (trace) return warn("The viewer keeps this trace no longer: it has left to make room. Do not reload this page.");
+  $("name").textContent = "No such trace";
+  warn(`${visible(traceId)} is not here: it has not come yet, or it has left to make room. If it comes, it shows.`);
 }
 
 function warn(...texts) {
@@ -45,7 +44,6 @@ function show(refused) {
   document.title = `${root} · ${traceId.slice(0, 8)}`;
   $("name").textContent = root;
   $("trace-id").textContent = traceId;
-  $("missing").hidden = true;
   $("found").hidden = false;
   const facts = {
     Start: moment(first), Duration: duration(total), Spans: number(nodes.length),
@@ -76,13 +74,7 @@ function selected(node) {
 
 function choose(node) {
   waterfall.select(node);
-  waterfall.go(node);
-}
-
-function close() {
-  if (!waterfall.selected) return;
-  waterfall.select(undefined);
-  waterfall.focus(waterfall.active);
+  waterfall.focus(node ?? waterfall.active);
 }
 
 function goToAddress() {
@@ -114,9 +106,9 @@ function find(by) {
 }
 
 $("next-error").addEventListener("click", () => errorStep(1));
-$("collapse").addEventListener("click", () => waterfall.collapseAll());
-$("expand").addEventListener("click", () => waterfall.expandAll());
-$("close").addEventListener("click", close);
+$("collapse").addEventListener("click", () => waterfall.setAll("collapsed"));
+$("expand").addEventListener("click", () => waterfall.setAll("expanded"));
+$("close").addEventListener("click", () => choose());
 Object.assign($("download"), { href: path, download: `trace-${traceId}.json` });
 search.addEventListener("keydown", (event) => {
   if (event.key === "Enter") find(event.shiftKey ? -1 : 1);
@@ -127,8 +119,8 @@ onKeys(document, {
   e: ["next error", () => errorStep(1)],
   E: ["previous error", () => errorStep(-1)],
   "/": ["find; Enter goes to the next one", () => search.focus()],
-  "-": ["collapse all", () => waterfall.collapseAll()],
-  "+": ["expand all", () => waterfall.expandAll()],
-  Escape: ["back to the tree", close],
+  "-": ["collapse all", () => waterfall.setAll("collapsed")],
+  "+": ["expand all", () => waterfall.setAll("expanded")],
+  Escape: ["back to the tree", () => waterfall.selected && choose()],
 });
 watch(() => `/api/v3/trace-summaries?query.searchDepth=1000&viewer.search=${encodeURIComponent(traceId)}`, check);

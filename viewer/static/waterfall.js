@@ -11,7 +11,6 @@ export class Waterfall {
   collapsed = new Set(); // span ids
   rows = new Map(); // node -> its element, for those that have one
   visible = []; // nodes that are not inside a collapsed one
-  following = false; // whether the choice moves along with the focus
   trace = { nodes: [] };
 
   /** `onSelect(node)` is called with the span that the reader chooses. */
@@ -49,29 +48,18 @@ export class Waterfall {
     if (before > 0 && after > 0) scrollBy(0, (after - before) * this.height);
   }
 
-  /** Bring the span on screen, whatever is collapsed above it, and move the focus there. */
-  go(node) {
-    for (let above = node.parent; above; above = above.parent) this.collapsed.delete(above.id);
-    this.arrange();
-    this.focus(node);
-  }
-
   /** Choose a span, or none. */
   select(node) {
     this.selected = node;
-    this.following = Boolean(node);
     this.draw();
     this.onSelect(node);
   }
 
-  collapseAll() {
-    for (const node of this.trace.nodes) if (node.size > 1) this.collapsed.add(node.id);
-    while (this.active?.parent) this.active = this.active.parent;
-    this.arrange();
-  }
-
-  expandAll() {
-    this.collapsed.clear();
+  /** Make all spans "collapsed", or all "expanded". */
+  setAll(state) {
+    const parents = this.trace.nodes.filter(({ size }) => size > 1 && state === "collapsed");
+    this.collapsed = new Set(parents.map(({ id }) => id));
+    while (parents.length && this.active.parent) this.active = this.active.parent;
     this.arrange();
   }
 
@@ -80,14 +68,19 @@ export class Waterfall {
     this.arrange();
   }
 
+  /** Move the focus to a span, on screen and whatever is collapsed above it; the choice moves along. */
   focus(node) {
     this.active = node;
+    if (this.visible[node.row] !== node) {
+      for (let above = node.parent; above; above = above.parent) this.collapsed.delete(above.id);
+      this.arrange();
+    }
     const { top, bottom } = this.screen();
     const y = this.body.getBoundingClientRect().top + node.row * this.height;
     if (y < top || y + this.height > bottom) scrollBy({ top: y - (top + bottom) / 2, behavior: "instant" });
     this.paint();
     this.rows.get(node).focus({ preventScroll: true });
-    if (this.following && this.selected !== node) this.select(node);
+    if (this.selected && this.selected !== node) this.select(node);
   }
 
   /** Find out which rows there are. */
