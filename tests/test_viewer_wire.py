@@ -77,10 +77,19 @@ def test_what_is_cut_off_is_an_error(data):
         list(wire.groups(message[: data.draw(st.integers(1, len(message) - 1))]))
 
 
-@pytest.mark.parametrize("junk", [b"\x0b", b"\x0f", b"\x0a\x80", b"\x08" + b"\xff" * 11], ids=bytes.hex)
-def test_what_otlp_does_not_use_is_an_error(junk):
-    with pytest.raises(DecodeError):
-        wire.fields(junk)
+def test_unknown_fields_of_any_type_are_passed_over():
+    """One of each wire type, and in the group a field that would be spans outside of it."""
+    unknown = b"\xf8\x01\x07\xf9\x01" + bytes(8) + b"\xfd\x01" + bytes(4) + b"\xfb\x01\x0a\x02\x0a\x00\xfc\x01"
+    message = unknown + request(span("a")).SerializeToString() + unknown
+    assert len(read(message)) == 1
+    assert read(message) == read_by_protobuf(message)
+
+
+@pytest.mark.parametrize("junk", [b"\x0b", b"\x0c", b"\x0f", b"\x0a\x80", b"\x08" + b"\xff" * 11], ids=bytes.hex)
+def test_what_protobuf_cannot_read_is_an_error(junk):
+    for reader in (wire.fields, ExportTraceServiceRequest.FromString):
+        with pytest.raises(DecodeError):
+            reader(junk)
 
 
 many = [AnyValue(bool_value=True)] * (wire.MAX_PARTS + 1)

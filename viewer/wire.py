@@ -16,7 +16,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
 MAX_FIELDS = 600_000  # of one message; 16 MB of spans with ids are fewer
 MAX_PARTS = 100_000  # messages in one span, resource or scope: its attributes, events and links, and their values
 SMALL = 2 * MAX_PARTS  # bytes: in fewer there cannot be more parts
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
+VARINT, FIXED64, BYTES, GROUP, END_GROUP, FIXED32 = range(6)  # wire types
 
 M = TypeVar("M", bound=Message)
 
@@ -57,33 +57,34 @@ def decode(kind: type[M], message: bytes) -> M:
 def fields(message: bytes | memoryview) -> defaultdict[int, list]:
     """Return the messages, texts and bytes in a message, by field number, as slices of it. Raises DecodeError."""
     found = defaultdict(list)
-    position, end, count = 0, len(message), 0
+    position, end, count, depth = 0, len(message), 0, 0
     try:
         while position < end:
-            tag = message[position]
-            if tag < 0x80:
-                position += 1
-            else:
-                tag, position = _varint(message, position)
+            tag, position = _varint(message, position)
             wire_type = tag & 7
             if wire_type == BYTES:
                 length, position = _varint(message, position)
                 start, position = position, position + length
-                found[tag >> 3].append(message[start:position])
+                if not depth:
+                    found[tag >> 3].append(message[start:position])
             elif wire_type == VARINT:
                 _, position = _varint(message, position)
             elif wire_type == FIXED64:
                 position += 8
             elif wire_type == FIXED32:
                 position += 4
+            elif wire_type == GROUP:  # OTLP has none, but what is unknown has to be passed over
+                depth += 1
+            elif wire_type == END_GROUP and depth:
+                depth -= 1
             else:
-                raise DecodeError("a wire type that OTLP does not use")
+                raise DecodeError("a wire type that does not exist, or is out of place")
             count += 1
             if count > MAX_FIELDS:
                 raise DecodeError(f"a message of more than {MAX_FIELDS:,} fields")
     except IndexError:
         position = end + 1
-    if position > end:
+    if position > end or depth:
         raise DecodeError("the message is cut off")
     return found
 
