@@ -751,6 +751,35 @@ def test_old_and_new_conventions_show_alike(trace):
         expect(page.told(name)).to_have_text(f"value of {name}")
 
 
+def test_a_parent_of_zeros_is_none(trace):
+    """As some senders write it for a root."""
+    page = trace(request(span("root", id=1, parent_span_id=bytes(8))), path=f"#{1:016x}")
+    expect(page.told("Parent")).to_have_text("none")
+
+
+def test_what_comes_above_a_collapsed_span_takes_the_focus_along(trace):
+    page = trace(request(span("a", id=1), span("b", id=2, parent=1), span("c", id=3, parent=4)))
+    page.row("a").locator(".twisty").click()
+    page.press("Escape")
+    page.row("a").focus()
+    page.press("ArrowDown")
+    expect(page.row("c")).to_be_focused()
+    page.send(request(span("d", id=4, parent=1)))
+    expect(page.locator("#facts")).to_contain_text("Spans4")
+    expect(page.rows).to_have_count(1)
+    expect(page.locator("#trouble")).to_be_hidden()
+    page.press("+")
+    expect(page.rows).to_have_count(4)
+
+
+def test_going_back_to_an_address_without_a_span_closes_the_pane(trace):
+    page = trace(*shop())
+    page.evaluate(f"location.hash = '{3:016x}'")
+    expect(page.pane()).to_be_visible()
+    page.go_back()
+    expect(page.pane()).to_be_hidden()
+
+
 def test_a_link_leads_to_its_trace(trace):
     links = [Span.Link(trace_id=(1).to_bytes(16, "big"), span_id=(3).to_bytes(8, "big"))]
     page = trace(*shop(), request(span("later", trace=2, id=9, links=links)), number=2)

@@ -22,7 +22,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from tests.otlp import request, span, trace_id
+from tests.otlp import attribute, request, span, trace_id
 from tests.support import Process, clean_environment, free_port, wait_until
 from viewer.__main__ import is_loopback
 
@@ -310,19 +310,30 @@ def bloated(megabytes):
     return span().SerializeToString() + field(11, b"") * int(megabytes * 500_000)
 
 
+def one(*spans):
+    """A request as bytes with these spans in one scope."""
+    return field(1, field(2, field(2, *spans)))
+
+
 @pytest.mark.parametrize(
-    "spans",
-    [field(2, b"") * 7_500_000, field(2, bloated(15)), field(2, *(bloated(0.19) for _ in range(75)))],
-    ids=["empty spans", "a span of empty events", "75 spans of empty events"],
+    "hostile",
+    [
+        field(1, field(2, field(2, b"") * 7_500_000)),
+        field(1, field(2, b"") * 12) * 590_000,
+        one(bloated(15)),
+        one(*(bloated(0.19) for _ in range(75))),
+        one(span(attributes=[attribute("key", "\x01" * 15_000_000 + "😀")]).SerializeToString()),
+    ],
+    ids=["empty spans", "empty scopes", "a span of empty events", "75 spans of empty events", "a text to be escaped"],
 )
-def test_whatever_a_request_holds_the_memory_is_bounded(viewer, port, spans):
+def test_whatever_a_request_holds_the_memory_is_bounded(viewer, port, hostile):
     web_port = free_port()
     process = viewer(VIEWER_WEB_PORT=web_port)
     process.wait_for(READY)
     with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.max_send_message_length", -1)]) as channel:
         export = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
         with contextlib.suppress(grpc.RpcError):  # it may be refused
-            export(field(1, field(2, spans)), wait_for_ready=True, timeout=60)
+            export(hostile, wait_for_ready=True, timeout=60)
         export(request(span("later", trace=2)).SerializeToString())
     with requests.get(f"http://127.0.0.1:{web_port}/api/v3/traces/{trace_id(1)}", stream=True, timeout=60) as answer:
         answer.raw.read(1_000_000)

@@ -10,6 +10,7 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -179,6 +180,13 @@ def test_a_sender_that_stalls_without_a_deadline_is_cut_off(store, port, send, m
         assert {call.exception(timeout=20).code() for call in calls} == {grpc.StatusCode.CANCELLED}
         leaving.set()
     assert store.kept() == 1
+
+
+def test_a_resource_that_many_scopes_share_does_not_keep_the_sender_waiting(store, export):
+    shared = request(span(), service="x" * 1_000_000)
+    shared.resource_spans[0].scope_spans.extend([ScopeSpans(spans=[span()])] * 50_000)
+    export(shared, timeout=10)  # as long as the SDK's exporter waits
+    assert store.summaries()[0].span_count == 2
 
 
 def test_many_senders_at_once_lose_nothing(store, port):

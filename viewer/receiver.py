@@ -16,8 +16,8 @@ from viewer.store import Store
 TRACES = trace_service_pb2.DESCRIPTOR.services_by_name["TraceService"].full_name
 OTLP = "/opentelemetry.proto.collector."  # the methods of all its signals begin so
 MAX_REQUEST = 16 * 1024 * 1024  # bytes, unpacked
-WORKERS = 2  # as many requests are in memory at a time; the others wait with their senders
-STALLED = 5  # seconds that a sender may keep a worker waiting for the rest of its request
+WORKERS = 3  # as many requests are in memory at a time; the others wait with their senders
+STALLED = 2  # seconds that a sender may keep a worker waiting for the rest of its request
 
 
 def start(store: Store, host: str, port: int) -> tuple[grpc.Server, int]:

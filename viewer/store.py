@@ -95,11 +95,12 @@ class Store:
         A span that is here already is neither kept again nor refused: its batch was sent twice.
         Raises DecodeError, and keeps nothing, when the request cannot be read.
         """
-        groups = []
+        groups, services = [], {}
         for group, spans in wire.groups(request):
-            service = service_name(wire.decode(Resource, group.resource))
+            if group.resource not in services:  # many scopes may share it
+                services[group.resource] = service_name(wire.decode(Resource, group.resource))
             wire.decode(InstrumentationScope, group.scope)
-            groups.append((group, service, spans))
+            groups.append((group, services[group.resource], spans))
         reasons: Counter[str] = Counter()
         with self._lock:
             now = time.monotonic()

@@ -218,7 +218,8 @@ def trace_json(trace: Trace) -> Iterator[str]:
         pieces.append(piece)
         size += len(piece)
         if size > CHUNK:
-            yield "".join(pieces)
+            for each in pieces if len(piece) > CHUNK else ["".join(pieces)]:
+                yield from (each[n : n + CHUNK] for n in range(0, len(each), CHUNK))
             pieces, size = [], 0
     yield "".join(pieces)
 
@@ -232,8 +233,10 @@ def _trace_pieces(trace: Trace) -> Iterator[str]:
         yield "," * (r > 0) + _opened("resource", Resource, *resource) + '"scopeSpans":['
         for s, (group, spans) in enumerate(groups):
             yield "," * (s > 0) + _opened("scope", InstrumentationScope, group.scope, group.scope_schema) + '"spans":['
-            for n, span in enumerate(spans):
-                yield "," * (n > 0) + _json(span_json(Span.FromString(span)))
+            for n, raw in enumerate(spans):
+                yield "," * (n > 0)
+                span = span_json(Span.FromString(raw))
+                yield from [_json.encode(span)] if len(raw) < CHUNK else _json.iterencode(span)
             yield "]}"
         yield "]}"
     yield "]}}"
@@ -254,13 +257,13 @@ def present(**fields) -> dict:
     return {name: value for name, value in fields.items() if value}
 
 
-_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False)  # in ASCII: other text may take 4 bytes a character
 
 
 def _opened(name: str, kind: type[Message], message: bytes, schema_url: bytes) -> str:
     """Return the beginning of a JSON object, to which one more member is to be added."""
     what = {name: MessageToDict(kind.FromString(message))}
-    return _json(what | present(schemaUrl=schema_url.decode(errors="replace")))[:-1] + ","
+    return _json.encode(what | present(schemaUrl=schema_url.decode(errors="replace")))[:-1] + ","
 
 
 def _nanoseconds(parameters: Mapping[str, str], name: str) -> int | None:

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
 
-MAX_FIELDS = 600_000  # of one message; 16 MB of spans with ids are fewer
+MAX_FIELDS = 1_000_000  # spans, scopes and resources of one request; 16 MB of spans with ids are fewer
 MAX_PARTS = 100_000  # messages in one span, resource or scope: its attributes, events and links, and their values
 SMALL = 2 * MAX_PARTS  # bytes: in fewer there cannot be more parts
 VARINT, FIXED64, BYTES, GROUP, END_GROUP, FIXED32 = range(6)  # wire types
@@ -34,17 +34,26 @@ Trace = list[tuple[Group, list[bytes]]]  # all spans of one trace, undecoded
 
 
 def groups(request: bytes) -> Iterator[tuple[Group, list[bytes]]]:
-    """Yield each group of an ExportTraceServiceRequest with its spans. Raises DecodeError if it is none."""
-    for resource_spans in fields(memoryview(request))[ExportTraceServiceRequest.RESOURCE_SPANS_FIELD_NUMBER]:
-        outer = fields(resource_spans)
+    """Yield each group of an ExportTraceServiceRequest that has spans, with them. Raises DecodeError if it is none."""
+    left = MAX_FIELDS
+
+    def take_apart(message):
+        nonlocal left
+        found = fields(message, left)
+        left -= sum(map(len, found.values()))
+        return found
+
+    for resource_spans in take_apart(memoryview(request))[ExportTraceServiceRequest.RESOURCE_SPANS_FIELD_NUMBER]:
+        outer = take_apart(resource_spans)
         # Of a message that comes twice the parts count together, of a text the last one.
         resource = b"".join(outer[ResourceSpans.RESOURCE_FIELD_NUMBER])
         resource_schema = b"".join(outer[ResourceSpans.SCHEMA_URL_FIELD_NUMBER][-1:])
         for scope_spans in outer[ResourceSpans.SCOPE_SPANS_FIELD_NUMBER]:
-            inner = fields(bytes(scope_spans))
+            inner = take_apart(bytes(scope_spans))
             scope = b"".join(inner[ScopeSpans.SCOPE_FIELD_NUMBER])
             scope_schema = b"".join(inner[ScopeSpans.SCHEMA_URL_FIELD_NUMBER][-1:])
-            yield Group(resource, resource_schema, scope, scope_schema), inner[ScopeSpans.SPANS_FIELD_NUMBER]
+            if spans := inner[ScopeSpans.SPANS_FIELD_NUMBER]:
+                yield Group(resource, resource_schema, scope, scope_schema), spans
 
 
 def decode(kind: type[M], message: bytes) -> M:
@@ -54,8 +63,11 @@ def decode(kind: type[M], message: bytes) -> M:
     return kind.FromString(message)
 
 
-def fields(message: bytes | memoryview) -> defaultdict[int, list]:
-    """Return the messages, texts and bytes in a message, by field number, as slices of it. Raises DecodeError."""
+def fields(message: bytes | memoryview, limit: int = MAX_FIELDS) -> defaultdict[int, list]:
+    """Return the messages, texts and bytes in a message, by field number, as slices of it.
+
+    Raises DecodeError if it is no message, or has more fields than `limit`.
+    """
     found = defaultdict(list)
     position, end, count, depth = 0, len(message), 0, 0
     try:
@@ -80,8 +92,8 @@ def fields(message: bytes | memoryview) -> defaultdict[int, list]:
             else:
                 raise DecodeError("a wire type that does not exist, or is out of place")
             count += 1
-            if count > MAX_FIELDS:
-                raise DecodeError(f"a message of more than {MAX_FIELDS:,} fields")
+            if count > limit:
+                raise DecodeError(f"more than {MAX_FIELDS:,} fields")
     except IndexError:
         position = end + 1
     if position > end or depth:

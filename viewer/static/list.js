@@ -144,7 +144,7 @@ search.addEventListener("input", changed);
 errors.addEventListener("change", changed);
 held.addEventListener("click", () => paint(true));
 list.addEventListener("pointerleave", () => latest && paint());
-$("clear").addEventListener("click", clear);
+$("clear").addEventListener("click", () => (clear(), search.focus()));
 search.addEventListener("keydown", (event) => {
   if (event.key === "ArrowDown") move(1);
   if (event.key === "Escape") clear();

@@ -55,7 +55,7 @@ function relation({ from, parent, start }) {
 }
 
 function parent({ span, parent, orphan }) {
-  if (!span.parentSpanId) return [soft("none")];
+  if (!parent && !orphan) return [soft("none")];
   const id = el("code", {}, span.parentSpanId);
   if (orphan) return [id, el("span", { class: "note" }, "missing")];
   return [el("a", { href: `#${parent.id}` }, named(parent.span.name)), id];
@@ -110,7 +110,10 @@ function longText(text) {
   value.long = lines || text.length > 40;
   if (text.length <= SHORT) return value;
   const more = el("button", { type: "button" }, `Show more of ${count(text.length, "character")}`);
-  more.addEventListener("click", () => value.replaceChildren(part(LONG)));
+  more.addEventListener("click", () => {
+    value.replaceChildren(part(LONG));
+    Object.assign(value, { tabIndex: -1 }).focus(); // the button had it
+  });
   value.append(more);
   return value;
 }

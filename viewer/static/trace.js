@@ -28,6 +28,7 @@ async function check({ summaries = [] }) {
 }
 
 function gone() {
+  state = undefined; // whatever comes next is new
   if (trace) return warn("The viewer keeps this trace no longer: it has left to make room. Do not reload this page.");
   $("name").textContent = "No such trace";
   warn(`${visible(traceId)} is not here: it has not come yet, or it has left to make room. If it comes, it shows.`);
@@ -58,8 +59,8 @@ function show(refused) {
     refused && `${count(refused, "span")} more came than one trace can hold here.`,
   );
   waterfall.show(trace);
-  if (waterfall.selected) showSpan($("content"), waterfall.selected, trace, traceId);
-  else goToAddress();
+  if (waterfall.selected && !pane.contains(document.activeElement)) showSpan($("content"), waterfall.selected, trace, traceId);
+  else if (document.activeElement === document.body) goToAddress();
 }
 
 /** Show the span that the reader chose, or close the pane. The address always leads to what is shown. */
@@ -81,6 +82,7 @@ function goToAddress() {
   const id = location.hash.slice(1);
   const node = trace?.byId.get(id);
   if (node) choose(node);
+  else if (!id && waterfall.selected) choose();
   else if (id) said.textContent = `Span ${visible(id, { limit: 16 })} is not in this trace`;
 }
 

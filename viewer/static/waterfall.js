@@ -42,6 +42,7 @@ export class Waterfall {
     const before = anchor?.row;
     this.trace = trace;
     this.active = trace.byId.get(this.active?.id) ?? trace.nodes[0];
+    for (let above = this.active.parent; above; above = above.parent) if (this.collapsed.has(above.id)) this.active = above;
     this.selected = trace.byId.get(this.selected?.id);
     this.arrange();
     const after = trace.byId.get(anchor?.id)?.row;
