@@ -4,10 +4,12 @@ Post, part 1, "OTel setup and configuration (common.py)".
 """
 
 import os
+import re
 import signal
 import sys
 import threading
 import time
+from urllib.parse import urlsplit
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -38,13 +40,18 @@ def get_otlp_exporter():
 
 
 def get_otlp_endpoint():
-    """Return the backend's URL (str): https:// means TLS (specification, "OpenTelemetry Protocol Exporter")."""
+    """Return the backend's URL (str): https:// means TLS (specification, "OpenTelemetry Protocol Exporter").
+
+    Raises ValueError if the setting is none.
+    """
     default = "https://ingest.lightstep.com:443" if get_setting("LS_ACCESS_TOKEN") else "http://localhost:4317"
     endpoint = get_setting("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT", default=default)
-    if "/" in endpoint:
-        return endpoint
-    insecure = get_setting("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE").lower() == "true"
-    return f"{'http' if insecure else 'https'}://{endpoint}"  # a bare host:port means TLS
+    if "/" not in endpoint:  # a bare host:port means TLS
+        insecure = get_setting("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE").lower() == "true"
+        endpoint = f"{'http' if insecure else 'https'}://{endpoint}"
+    if not re.fullmatch(r"https?://[^\s/:]\S*", endpoint) or urlsplit(endpoint).port == 0:
+        raise ValueError(f"the endpoint must be like {default}")
+    return endpoint
 
 
 def get_tracer(name=__name__):

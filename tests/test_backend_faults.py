@@ -135,6 +135,12 @@ def test_a_backend_with_too_much_to_do_is_asked_again_later_and_later(server):
     assert len(lines) <= 4, lines
 
 
+def test_a_backend_of_another_protocol_can_be_told_from_the_log_and_the_readme(client, shared_server):
+    pinger = client(DESTINATION_URL=f"http://localhost:{free_port()}/", OTEL_EXPORTER_OTLP_ENDPOINT=shared_server.url)
+    pinger.wait_for("Error details: .*Failed parsing HTTP/2")
+    assert "| `Failed parsing HTTP/2` |" in (ROOT / "README.md").read_text()
+
+
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory):
     """The credentials of a backend with a certificate for localhost that nobody has signed."""

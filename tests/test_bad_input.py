@@ -238,7 +238,9 @@ WRONG = {
     "REDIS_URL": [ENORMOUS, "mongodb://localhost", "6379", "redis://user:secret@localhost/0?db=x"],
     "MONGODB_URI": ["http://user:secret@localhost", "mongodb://a,,b", "mongodb://user:secret@"],
     "LS_ACCESS_TOKEN": ["sécret-token", "secret\ntoken"],
-    "OTEL_EXPORTER_OTLP_ENDPOINT": ["http://[::1"],
+    "OTEL_EXPORTER_OTLP_ENDPOINT": [
+        *("http://[::1", "http://", "://", "foo bar", "redis://user:secret@localhost", "http://localhost:port"),
+    ],
 }
 
 
@@ -278,9 +280,9 @@ def test_an_empty_or_blank_setting_is_the_default(start, value):
 
 
 ODD = [  # but of the right kind: the server starts, and a ping says what is wrong
-    {"REDIS_URL": "redis://" + "x" * 1000, "OTEL_EXPORTER_OTLP_ENDPOINT": "redis://localhost:6379"},
-    {"REDIS_URL": "redis://localhost:1?no_such_option=1", "OTEL_EXPORTER_OTLP_ENDPOINT": "://"},
-    {"MONGODB_URI": "mongodb://" + "x" * 1000, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:port"},
+    {"REDIS_URL": "redis://" + "x" * 1000, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + ENORMOUS},
+    {"REDIS_URL": "redis://localhost:1?no_such_option=1", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:1/path?"},
+    {"MONGODB_URI": "mongodb://" + "x" * 1000, "OTEL_EXPORTER_OTLP_ENDPOINT": "nobody"},
     {"MONGODB_URI": ENORMOUS, "OTEL_RESOURCE_ATTRIBUTES": "=,,a=b=c,%%%,service.name"},
     {"MONGODB_URI": "27017", "OTEL_SERVICE_NAME": ENORMOUS, "OTEL_EXPORTER_OTLP_HEADERS": "no header,=,a=b"},
     {"MONGODB_URI": "mongodb://localhost:1/?no_such_option=1&w=-1", "LS_ACCESS_TOKEN": ENORMOUS},

@@ -223,7 +223,7 @@ def test_a_bad_setting_is_one_line_that_names_it(viewer, name, value):
     process = viewer(**{name: value})
     assert process.wait() == 1
     (line,) = process.output.splitlines()
-    assert name in line or value in line
+    assert name in line
     assert len(line) < 200
 
 

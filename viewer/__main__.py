@@ -51,12 +51,12 @@ def run() -> None:
     try:
         server, otlp_port = receiver.start(store, host, setting("VIEWER_OTLP_PORT", 4317, 0, 65_535))
     except OSError as error:
-        sys.exit(f"viewer: {error}. Set VIEWER_OTLP_PORT to use another port.")
+        sys.exit(f"viewer: {error}. Set VIEWER_HOST or VIEWER_OTLP_PORT to listen elsewhere.")
     try:
         web_port = web.start(store, host, web_port, otlp_port)
     except OSError as error:
         server.stop(None)
-        sys.exit(f"viewer: {error}. Set VIEWER_WEB_PORT to use another port.")
+        sys.exit(f"viewer: {error}. Set VIEWER_HOST or VIEWER_WEB_PORT to listen elsewhere.")
     if not is_loopback(host):
         print(
             f"viewer: warning: VIEWER_HOST={host} lets others on the network send spans and read them: "
