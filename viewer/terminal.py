@@ -9,6 +9,7 @@ from rich.text import Text
 from viewer.picture import FAINT, NOTICE, Picture, count
 from viewer.store import Store, Summary
 
+LOOK = 0.5  # seconds between two looks at the store: each costs the receiver time when spans pour in
 QUIET = 1  # seconds after its last span that a whole trace is shown
 PATIENCE = 10  # seconds after its first span not shown that any other is
 EMPTY = 5  # seconds until an empty terminal says how to fill it
@@ -37,7 +38,7 @@ class Terminal:
     def run(self) -> None:
         """Show traces until `leaving` is set, then what is left; then, or when nobody reads any more, set `ended`."""
         try:
-            while not self.leaving.wait(0.2):
+            while not self.leaving.wait(LOOK):
                 self.show(time.monotonic())
             self.show(time.monotonic(), everything=True)
         except (OSError, SystemExit):  # the second is what rich makes of a broken pipe
