@@ -232,9 +232,11 @@ class _Trace:
         start, end = span.start_time_unix_nano, span.end_time_unix_nano
         if start and (not self.start or start < self.start):
             self.start = start
-        self.end = max(self.end, start, end)
+        if self.end < start or self.end < end:
+            self.end = max(start, end)
 
-        self.first = self.first or (start, service, name)
+        if self.first is None:
+            self.first = (start, service, name)
         if not parent_id or parent_id == NO_SPAN_ID:  # some senders write a root's parent as zeros
             if self.root is None or start < self.root[0]:
                 self.root = (start, service, name)
@@ -245,7 +247,7 @@ class _Trace:
             waiting[0] += 1
             if start < waiting[1]:
                 waiting[1:] = start, service, raw
-        if found := self.waiting.pop(span_id, None):
+        if self.waiting and (found := self.waiting.pop(span_id, None)):
             self.orphans -= found[0]
             size -= ORPHAN_BYTES * found[0]
         self.bytes += size
