@@ -203,7 +203,7 @@ def soak(pings, databases):
             connection.close()
             backend.exports.clear()
             if number % (pings // 10) == 0:
-                time.sleep(0.5)  # until the server has closed the last connection
+                time.sleep(0.2)  # until the server has closed the last connection
                 now = usage(process.pid)
                 memory, threads, files = now
                 print(f"  {number:>6,} pings, {time.monotonic() - start:4.0f} s: {memory:5.1f} MB, ", end="")

@@ -38,15 +38,15 @@ LIST = "/api/v3/trace-summaries?query.searchDepth=100"  # what an open page asks
 Request = trace_service_pb2.ExportTraceServiceRequest
 
 
-def batches(count, spans_per_trace, text=""):
-    """Return `count` requests as bytes, each of BATCH spans with ids of their own; `text` goes into every span."""
+def batches(count, spans_per_trace, text="", size=BATCH):
+    """Return `count` requests as bytes, each of `size` spans with ids of their own; `text` goes into every span."""
     made, trace_id = [], b""
     for batch in range(count):
         request = Request()
         resource_spans = request.resource_spans.add()
         resource_spans.resource.attributes.add(key="service.name").value.string_value = f"service-{batch % 5}"
         spans = resource_spans.scope_spans.add().spans
-        for number in range(batch * BATCH, (batch + 1) * BATCH):
+        for number in range(batch * size, (batch + 1) * size):
             if number % spans_per_trace == 0:
                 trace_id, parent = random.randbytes(16), b""
             span = spans.add(
@@ -208,6 +208,9 @@ def measure():
             for _ in range(600_000_000 // size // BATCH // 20):
                 speed(otlp_port, batches(20, spans_per_trace=20, text="x" * size))
             show(f"memory, after 600 MB in spans of {size:,} bytes", f"{memory(pid):.0f} MB", "under 500 MB")
+        with futures.ThreadPoolExecutor(8) as senders:
+            list(senders.map(lambda _: speed(otlp_port, batches(5, 1, "x" * 15_000_000, size=1)), range(8)))
+        show("memory, after spans of 15 MB from eight senders at once", f"{memory(pid):.0f} MB", "under 500 MB")
         show("the most it ever had", f"{memory(pid, 'VmHWM'):.0f} MB", "under 500 MB")
 
     store = Store()

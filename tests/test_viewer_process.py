@@ -318,13 +318,12 @@ def one(*spans):
 @pytest.mark.parametrize(
     "hostile",
     [
-        field(1, field(2, field(2, b"") * 7_500_000)),
         field(1, field(2, b"") * 12) * 590_000,
         one(bloated(15)),
         one(*(bloated(0.19) for _ in range(75))),
         one(span(attributes=[attribute("key", "\x01" * 15_000_000 + "😀")]).SerializeToString()),
     ],
-    ids=["empty spans", "empty scopes", "a span of empty events", "75 spans of empty events", "a text to be escaped"],
+    ids=["empty scopes", "a span of empty events", "75 spans of empty events", "a text to be escaped"],
 )
 def test_whatever_a_request_holds_the_memory_is_bounded(viewer, port, hostile):
     web_port = free_port()

@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import gc
 import ipaddress
 import os
 import signal
@@ -47,7 +46,6 @@ def run() -> None:
     from viewer.terminal import Terminal
 
     host = os.environ.get("VIEWER_HOST", "").strip() or "127.0.0.1"
-    gc.set_threshold(100_000)  # what the store keeps is no garbage, and looking it through takes time
     store = Store(setting("VIEWER_MAX_TRACES", 1_000, 1), setting("VIEWER_MAX_SPANS", 200_000, 1))
     web_port = setting("VIEWER_WEB_PORT", 16686, 0, 65_535)
     try:

@@ -16,7 +16,7 @@ from viewer.store import Store
 TRACES = trace_service_pb2.DESCRIPTOR.services_by_name["TraceService"].full_name
 OTLP = "/opentelemetry.proto.collector."  # the methods of all its signals begin so
 MAX_REQUEST = 16 * 1024 * 1024  # bytes, unpacked
-WORKERS = 3  # as many requests are in memory at a time; the others wait with their senders
+WORKERS = 2  # as many requests are in memory at a time; the others wait with their senders
 STALLED = 2  # seconds that a sender may keep a worker waiting for the rest of its request
 
 

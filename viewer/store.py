@@ -68,7 +68,7 @@ class Store:
     max_traces, max_spans: how many to keep in all.
     max_spans_per_trace: further spans of that trace are refused, and counted.
     max_bytes: memory for all of it, Python's own included, and a quarter of it for one trace. By default
-        750 for each of max_spans, but at least 64 million.
+        650 for each of max_spans, but at least 64 million.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Store:
         self.max_traces = max_traces
         self.max_spans = max_spans
         self.max_spans_per_trace = min(max_spans_per_trace, max_spans)
-        self.max_bytes = max_bytes or max(750 * max_spans, 64_000_000)
+        self.max_bytes = max_bytes or max(650 * max_spans, 64_000_000)
         self.revision = 0  # grows with every change
         self.dropped = 0  # whole traces that left for room
         self.refused = Refused()  # all so far, with the latest reason
