@@ -18,7 +18,7 @@ demo: ## start everything, and show the traces here
 
 test: ## run all tests
 	@$(TURN) $(MAKE) --silent .venv/test
-	$(IN_VENV) -m pytest -n 4 --dist worksteal -W error
+	$(IN_VENV) -m pytest -n 5 --dist worksteal -W error
 
 lint: ## check the style of the code
 	@$(TURN) $(MAKE) --silent .venv/test

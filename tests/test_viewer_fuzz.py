@@ -66,7 +66,7 @@ def show_everything(store):
         json.dumps(web.summary_json(summary), allow_nan=False)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_a_mutated_request_is_taken_or_told_to_be_invalid(viewer, data):
     store, send = viewer
@@ -79,7 +79,7 @@ def test_a_mutated_request_is_taken_or_told_to_be_invalid(viewer, data):
     show_everything(store)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_taken_or_told_to_be_invalid(viewer, message):
     store, send = viewer
@@ -87,7 +87,7 @@ def test_any_bytes_are_taken_or_told_to_be_invalid(viewer, message):
     show_everything(store)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(spans, max_size=8))
 def test_any_spans_are_taken_and_shown(viewer, spans):
     store, send = viewer
