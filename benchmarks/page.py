@@ -48,9 +48,7 @@ def main() -> None:
             start = time.perf_counter()
             urllib.request.urlopen(f"{url}/api/v3/trace-summaries?query.searchDepth={depth}").read()
             taken.append(1000 * (time.perf_counter() - start))
-        print(
-            f"list of {depth:,} traces over HTTP: median {statistics.median(taken):.0f} ms, worst {max(taken):.0f} ms"
-        )
+        print(f"list of {depth:,} traces over HTTP: {middle_and_worst(taken)}")
 
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:

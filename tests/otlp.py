@@ -53,6 +53,18 @@ def request(*spans, service="shop", scope="tests"):
     return request
 
 
+def field(number, *messages):
+    """A message's field as bytes, by its number, with each of `messages` (bytes) in it."""
+    made = b""
+    for message in messages:
+        length, key = len(message), bytes([number << 3 | 2])
+        while length >= 0x80:
+            key += bytes([length & 0x7F | 0x80])
+            length >>= 7
+        made += key + bytes([length]) + message
+    return made
+
+
 def send(store, request):
     """Put a request into the viewer's store, and return what was refused."""
     return store.add(request.SerializeToString())

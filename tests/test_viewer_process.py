@@ -22,7 +22,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from tests.otlp import attribute, request, span, trace_id
+from tests.otlp import attribute, field, request, span, trace_id
 from tests.support import Process, clean_environment, free_port, wait_until
 from viewer.__main__ import is_loopback
 
@@ -291,18 +291,6 @@ def test_a_stdout_without_utf8_gets_ascii(viewer, send):
     process.wait_for(r"x gr\?\?e")
     process.wait_for(r"` child")
     assert process.err == ""
-
-
-def field(number, *messages):
-    """A message's field as bytes, by its number, with each of `messages` (bytes) in it."""
-    made = b""
-    for message in messages:
-        length, key = len(message), bytes([number << 3 | 2])
-        while length >= 0x80:
-            key += bytes([length & 0x7F | 0x80])
-            length >>= 7
-        made += key + bytes([length]) + message
-    return made
 
 
 def bloated(megabytes):

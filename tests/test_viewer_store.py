@@ -211,17 +211,10 @@ def test_a_trace_holds_only_its_own_spans():
 
 
 @pytest.mark.parametrize("unknown", ["", "xyz", "12", trace_id(2), "ü" * 32])
-def test_an_unknown_id_has_no_trace_and_no_summary(unknown):
+def test_an_unknown_id_has_no_trace(unknown):
     store = Store()
     send(store, request(span()))
     assert received(store, unknown) is None
-    assert store.summary(unknown) is None
-
-
-def test_one_summary_can_be_asked_for():
-    store = Store()
-    send(store, request(span("a", trace=1), span("b", trace=2)))
-    assert store.summary(trace_id(1)).root_name == "a"
 
 
 def test_services_are_sorted_and_named_once():

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
-from tests.otlp import attribute, request, span
+from tests.otlp import attribute, field, request, span
 from viewer import wire
 
 texts = st.text(max_size=200)
@@ -37,11 +37,6 @@ def read_by_protobuf(message):
     ]
 
 
-def nested(kind, **fields):
-    """A field of a message as bytes, its length spelt out by protobuf."""
-    return kind(**fields).SerializeToString()
-
-
 @given(requests)
 def test_it_reads_what_protobuf_reads(parts):
     message = b"".join(part.SerializeToString() for part in parts)  # of a repeated field, all parts count
@@ -50,13 +45,10 @@ def test_it_reads_what_protobuf_reads(parts):
 
 def test_fields_may_come_in_any_order_and_more_than_once():
     """As a sender of another language may write them: a scope behind its spans, a resource in two halves."""
-    one = request(span("a"), service="shop").SerializeToString()
-    whole = ExportTraceServiceRequest.FromString(one).resource_spans[0]
+    (whole,) = request(span("a"), service="shop").resource_spans
     more = Resource(attributes=[attribute("more", "x")])
-    first = nested(type(whole), scope_spans=whole.scope_spans)
-    second, third = nested(type(whole), resource=more), nested(type(whole), resource=whole.resource)
-    message = first + second + third
-    message = bytes([0x0A, 0x80 | len(message) & 0x7F, len(message) >> 7]) + message
+    parts = {"scope_spans": whole.scope_spans}, {"resource": more}, {"resource": whole.resource}
+    message = field(1, b"".join(ResourceSpans(**part).SerializeToString() for part in parts))
     assert len(read(message)) == 1
     assert read(message) == read_by_protobuf(message)
 

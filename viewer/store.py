@@ -129,12 +129,6 @@ class Store:
             newest_first = sorted(self._traces.values(), key=lambda trace: trace.number, reverse=True)
             return [trace.summary() for trace in newest_first]
 
-    def summary(self, trace_id: str) -> Summary | None:
-        """The summary of one trace, by its id in hexadecimal digits; None when it is not here."""
-        with self._lock:
-            trace = self._traces.get(_bytes(trace_id))
-            return trace and trace.summary()
-
     def trace(self, trace_id: str) -> Trace | None:
         """One whole trace, by its id in hexadecimal digits; None when it is not here.
 

@@ -215,12 +215,12 @@ def trace_json(trace: Trace) -> Iterator[str]:
     """Yield `{"result": …}` with the trace as OTLP JSON, in pieces: a big one would be hundreds of MB."""
     pieces, size = [], 0
     for piece in _trace_pieces(trace):
-        pieces.append(piece)
-        size += len(piece)
-        if size > CHUNK:
-            for each in pieces if len(piece) > CHUNK else ["".join(pieces)]:
-                yield from (each[n : n + CHUNK] for n in range(0, len(each), CHUNK))
-            pieces, size = [], 0
+        for start in range(0, len(piece), CHUNK):
+            pieces.append(piece[start : start + CHUNK])
+            size += len(pieces[-1])
+            if size > CHUNK:
+                yield "".join(pieces)
+                pieces, size = [], 0
     yield "".join(pieces)
 
 

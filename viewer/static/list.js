@@ -98,10 +98,10 @@ setInterval(() => {
 
 /** What the reader asks for, with names that begin with `prefix`. */
 function query(prefix, parameters) {
-  const query = new URLSearchParams(parameters);
-  if (search.value.trim()) query.set(`${prefix}search`, search.value.trim());
-  if (errors.checked) query.set(`${prefix}errors`, "true");
-  return query;
+  const wanted = new URLSearchParams(parameters);
+  if (search.value.trim()) wanted.set(`${prefix}search`, search.value.trim());
+  if (errors.checked) wanted.set(`${prefix}errors`, "true");
+  return wanted;
 }
 
 /** Show what the search asks for at once, and keep it in the address, for links and for the way back. */
