@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +17,7 @@ from viewer.store import Store
 TRACES = trace_service_pb2.DESCRIPTOR.services_by_name["TraceService"].full_name
 OTLP = "/opentelemetry.proto.collector."  # the methods of all its signals begin so
 MAX_REQUEST = 16 * 1024 * 1024  # bytes, unpacked
+MAX_WAITING = 1024 * 1024  # bytes of a request that wait inside for a worker
 WORKERS = 2  # as many requests are in memory at a time; the others wait with their senders
 STALLED = 2  # seconds that a sender may keep a worker waiting for the rest of its request
 
@@ -28,7 +30,13 @@ def start(store: Store, host: str, port: int) -> tuple[grpc.Server, int]:
     server = grpc.server(
         ThreadPoolExecutor(WORKERS, thread_name_prefix="receiver"),
         handlers=[_Traces(store), _OtherSignals()],
-        options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MAX_REQUEST)],
+        options=[
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", MAX_REQUEST),
+            # However fast it is, a sender that waits for a worker has only so much of its request in our memory.
+            ("grpc.http2.bdp_probe", 0),
+            ("grpc.http2.lookahead_bytes", MAX_WAITING),
+        ],
     )
     try:
         bound = server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
@@ -47,6 +55,8 @@ class _Traces(grpc.GenericRpcHandler):
     def __init__(self, store: Store):
         self.store = store
         self.decoding = threading.Lock()  # one at a time, since a request is several times its size then
+        self.receiving: dict[grpc.ServicerContext, float] = {}  # calls whose request is on its way, and since when
+        threading.Thread(target=self.cut_off, name="cut off", daemon=True).start()
 
     def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         if call.method != f"/{TRACES}/Export":
@@ -60,10 +70,11 @@ class _Traces(grpc.GenericRpcHandler):
     def export(
         self, requests: Iterator[bytes], context: grpc.ServicerContext
     ) -> trace_service_pb2.ExportTraceServiceResponse:
-        cut_off = threading.Timer(STALLED, context.cancel)
-        cut_off.start()
-        request = next(requests, b"")
-        cut_off.cancel()
+        self.receiving[context] = time.monotonic()
+        try:
+            request = next(requests, b"")
+        finally:
+            del self.receiving[context]
         try:
             with self.decoding:
                 refused = self.store.add(request)
@@ -74,6 +85,14 @@ class _Traces(grpc.GenericRpcHandler):
             response.partial_success.rejected_spans = refused.count
             response.partial_success.error_message = refused.reason
         return response
+
+    def cut_off(self) -> None:
+        """Cancel the calls whose senders stall, again and again: a timer for each call would slow all others down."""
+        while True:
+            time.sleep(STALLED / 4)
+            for context, since in list(self.receiving.items()):
+                if time.monotonic() - since > STALLED:
+                    context.cancel()
 
 
 class _OtherSignals(grpc.GenericRpcHandler):

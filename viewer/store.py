@@ -7,7 +7,10 @@ Only what a list of traces shows is read out on arrival; the rest is decoded, sp
 import threading
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
@@ -24,6 +27,8 @@ OTHER_SERVICES = "(other services)"  # those past MAX_NAMES
 
 # What Python needs on top of the bytes of a span, an orphan, a group of spans, a name, a trace: measured, rounded up.
 SPAN_BYTES, ORPHAN_BYTES, GROUP_BYTES, NAME_BYTES, TRACE_BYTES = 150, 300, 600, 200, 3_000
+
+Decoded = tuple[bytes, bytes, bytes, Span, bytes]  # trace id, span id, parent id, the span and its bytes
 
 
 @dataclass(frozen=True)
@@ -103,11 +108,10 @@ class Store:
             groups.append((group, services[group.resource], spans))
         reasons: Counter[str] = Counter()
         with self._lock:
-            now = time.monotonic()
             for group, service, spans in groups:
-                for raw in spans:
-                    if reason := self._add(raw, group, service, now):
-                        reasons[reason] += 1
+                # Mostly the spans of a trace come one after the other: what they share is looked up once.
+                for trace_id, run in groupby(_decoded(spans, reasons), key=itemgetter(0)):
+                    self._add(trace_id, run, group, service, reasons)
             self.revision += 1
             refused = Refused(reasons.total(), "; ".join(f"{why} ({n})" for why, n in reasons.items()))
             if refused.count:
@@ -139,53 +143,34 @@ class Store:
             trace = self._traces.get(_bytes(trace_id))
             return trace and [(group, list(spans)) for group, spans in trace.groups.items()]
 
-    def _add(self, raw: bytes, group: Group, service: str, now: float) -> str | None:
-        """Keep one span, or say why not. The caller holds the lock."""
-        try:
-            span = Span.FromString(raw) if len(raw) <= wire.SMALL else wire.decode(Span, raw)
-        except DecodeError as error:
-            return f"a span cannot be read: {error}"
-        trace_id, span_id = span.trace_id, span.span_id
-        if len(trace_id) != 16 or trace_id == NO_TRACE_ID:
-            return "trace_id is not 16 bytes, or all of them are zero"
-        if len(span_id) != 8 or span_id == NO_SPAN_ID:
-            return "span_id is not 8 bytes, or all of them are zero"
-        if len(span.parent_span_id) not in (0, 8):
-            return "parent_span_id is neither empty nor 8 bytes"
-        trace = self._traces.get(trace_id) or _Trace(trace_id, self._taken)
-        if span_id in trace.span_ids:
-            return None
-        trace.touch(now)
-        if len(trace.span_ids) >= self.max_spans_per_trace:
-            trace.refused += 1
-            return f"one trace holds at most {self.max_spans_per_trace:,} spans"
-        size = len(raw) + SPAN_BYTES
-        if group not in trace.groups:
-            size += sum(map(len, group)) + GROUP_BYTES
-        if trace.bytes + size > self.max_bytes // 4:
-            trace.refused += 1
-            return f"one trace holds at most {self.max_bytes // 4:,} bytes"
-
-        if not trace.span_ids:
+    def _add(self, trace_id: bytes, run: Iterable[Decoded], group: Group, service: str, reasons: Counter) -> None:
+        """Keep spans of one trace, and make room. The caller holds the lock."""
+        trace = self._traces.get(trace_id)
+        if trace is None:
+            trace = _Trace(trace_id, self._taken, self.max_spans_per_trace, self.max_bytes // 4)
+        spans, size = len(trace.span_ids), trace.bytes
+        trace.add(run, group, service, reasons)
+        if len(trace.span_ids) == spans:
+            return
+        if trace_id not in self._traces:
             self._traces[trace_id] = trace
             self._taken += 1
-            self._bytes += trace.bytes
+            size = 0
         self._traces.move_to_end(trace_id)
-        self._spans += 1
-        self._bytes += trace.add(span, raw, size, group, service)
+        self._spans += len(trace.span_ids) - spans
+        self._bytes += trace.bytes - size
         while self._spans > self.max_spans or self._bytes > self.max_bytes or len(self._traces) > self.max_traces:
             _, oldest = self._traces.popitem(last=False)
             self._spans -= len(oldest.span_ids)
             self._bytes -= oldest.bytes
             self.dropped += 1
-        return None
 
 
 class _Trace:
     """The spans of one trace, and what its summary needs of them, kept up to date span by span."""
 
-    def __init__(self, trace_id: bytes, number: int):
-        self.trace_id = trace_id
+    def __init__(self, trace_id: bytes, number: int, max_spans: int, max_bytes: int):
+        self.trace_id, self.max_spans, self.max_bytes = trace_id, max_spans, max_bytes
         self.number = number  # traces are numbered as they come
         self.bytes = TRACE_BYTES
         self.span_ids: set[bytes] = set()
@@ -197,55 +182,65 @@ class _Trace:
         self.root: tuple | None = None  # the same of the root span
         self.waiting: dict[bytes, list] = {}  # missing parent -> [children, start, service and bytes of one]
 
-    def touch(self, now: float) -> None:
-        """Note that something came."""
-        self.arrived = now
-        self.cached: Summary | None = None
-
-    def add(self, span: Span, raw: bytes, size: int, group: Group, service: str) -> int:
-        """Keep a span whose bytes take `size`; returns how much more memory that is in all."""
-        span_id, parent_id = span.span_id, span.parent_span_id
-        self.groups.setdefault(group, []).append(raw)
-        self.span_ids.add(span_id)
-
-        name = span.name[:MAX_NAME_LENGTH]
-        if name not in self.span_names and len(self.span_names) < MAX_NAMES:
-            self.span_names.add(name)
-            size += len(name) + NAME_BYTES
+    def add(self, run: Iterable[Decoded], group: Group, service: str, reasons: Counter) -> None:
+        """Keep spans of one group that are not here yet, up to the bounds, and count in `reasons` why not all."""
+        span_ids, names, waiting = self.span_ids, self.span_names, self.waiting
+        before = len(span_ids), self.refused
+        spans = self.groups.get(group)
         if service not in self.services and len(self.services) >= MAX_NAMES:
             service = OTHER_SERVICES
         counts = self.services.get(service)
-        if counts is None:
-            counts = self.services[service] = [0, 0]
-            size += len(service) + NAME_BYTES
-        counts[0] += 1
-        if span.HasField("status") and span.status.code == Status.STATUS_CODE_ERROR:
-            counts[1] += 1
-            self.errors += 1
+        for _, span_id, parent_id, span, raw in run:
+            if span_id in span_ids:
+                continue
+            size = self.bytes + len(raw) + SPAN_BYTES
+            if spans is None:
+                size += sum(map(len, group)) + GROUP_BYTES
+            if len(span_ids) >= self.max_spans or size > self.max_bytes:
+                most = f"{self.max_bytes:,} bytes" if len(span_ids) < self.max_spans else f"{self.max_spans:,} spans"
+                reasons[f"one trace holds at most {most}"] += 1
+                self.refused += 1
+                continue
 
-        start, end = span.start_time_unix_nano, span.end_time_unix_nano
-        if start and (not self.start or start < self.start):
-            self.start = start
-        if self.end < start or self.end < end:
-            self.end = max(start, end)
+            if spans is None:
+                spans = self.groups[group] = []
+            if counts is None:
+                counts = self.services[service] = [0, 0]
+                size += len(service) + NAME_BYTES
+            spans.append(raw)
+            span_ids.add(span_id)
+            counts[0] += 1
+            if span.HasField("status") and span.status.code == Status.STATUS_CODE_ERROR:
+                counts[1] += 1
+                self.errors += 1
+            name = span.name[:MAX_NAME_LENGTH]
+            if name not in names and len(names) < MAX_NAMES:
+                names.add(name)
+                size += len(name) + NAME_BYTES
 
-        if self.first is None:
-            self.first = (start, service, name)
-        if not parent_id or parent_id == NO_SPAN_ID:  # some senders write a root's parent as zeros
-            if self.root is None or start < self.root[0]:
-                self.root = (start, service, name)
-        elif parent_id not in self.span_ids:
-            self.orphans += 1
-            size += ORPHAN_BYTES
-            waiting = self.waiting.setdefault(parent_id, [0, start, service, raw])
-            waiting[0] += 1
-            if start < waiting[1]:
-                waiting[1:] = start, service, raw
-        if self.waiting and (found := self.waiting.pop(span_id, None)):
-            self.orphans -= found[0]
-            size -= ORPHAN_BYTES * found[0]
-        self.bytes += size
-        return size
+            start, end = span.start_time_unix_nano, span.end_time_unix_nano
+            if start and (not self.start or start < self.start):
+                self.start = start
+            if self.end < start or self.end < end:
+                self.end = max(start, end)
+            if self.first is None:
+                self.first = (start, service, name)
+            if not parent_id or parent_id == NO_SPAN_ID:  # some senders write a root's parent as zeros
+                if self.root is None or start < self.root[0]:
+                    self.root = (start, service, name)
+            elif parent_id not in span_ids:
+                self.orphans += 1
+                size += ORPHAN_BYTES
+                parent = waiting.setdefault(parent_id, [0, start, service, raw])
+                parent[0] += 1
+                if start < parent[1]:
+                    parent[1:] = start, service, raw
+            if waiting and (found := waiting.pop(span_id, None)):
+                self.orphans -= found[0]
+                size -= ORPHAN_BYTES * found[0]
+            self.bytes = size
+        if (len(span_ids), self.refused) != before:
+            self.arrived, self.cached = time.monotonic(), None
 
     def summary(self) -> Summary:
         """The summary, made anew only when something came since the last one."""
@@ -272,6 +267,25 @@ class _Trace:
                 arrived=self.arrived,
             )
         return self.cached
+
+
+def _decoded(spans: Iterable[bytes], reasons: Counter) -> Iterator[Decoded]:
+    """Yield the spans one by one, and count in `reasons` why some cannot be kept anywhere."""
+    for raw in spans:
+        try:
+            span = Span.FromString(raw) if len(raw) <= wire.SMALL else wire.decode(Span, raw)
+        except DecodeError as error:
+            reasons[f"a span cannot be read: {error}"] += 1
+            continue
+        trace_id, span_id, parent_id = span.trace_id, span.span_id, span.parent_span_id
+        if len(trace_id) != 16 or trace_id == NO_TRACE_ID:
+            reasons["trace_id is not 16 bytes, or all of them are zero"] += 1
+        elif len(span_id) != 8 or span_id == NO_SPAN_ID:
+            reasons["span_id is not 8 bytes, or all of them are zero"] += 1
+        elif len(parent_id) not in (0, 8):
+            reasons["parent_span_id is neither empty nor 8 bytes"] += 1
+        else:
+            yield trace_id, span_id, parent_id, span, raw
 
 
 def service_name(resource: Resource) -> str:
