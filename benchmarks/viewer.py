@@ -178,7 +178,7 @@ def best_of(times, function, *arguments):
 
 
 def show(what, figure, wanted=""):
-    print(f"{what:<58}{figure:>16}   {wanted}", flush=True)
+    print(f"{what:<60}{figure:>16}   {wanted}", flush=True)
 
 
 def measure():
@@ -212,12 +212,21 @@ def measure():
         with futures.ThreadPoolExecutor(8) as senders:
             list(senders.map(lambda _: speed(otlp_port, batches(5, 1, "x" * 15_000_000, size=1)), range(8)))
         show("memory, after spans of 15 MB from eight senders at once", f"{memory(pid):.0f} MB", "under 500 MB")
+        hostile = batches(1, 1, "\1" * 15_000_000, size=1)
+        speed(otlp_port, hostile)
+        path = f"/api/v3/traces/{Request.FromString(*hostile).resource_spans[0].scope_spans[0].spans[0].trace_id.hex()}"
+        with futures.ThreadPoolExecutor(6) as readers:
+            list(readers.map(lambda _: fetch(web_port, path), range(6)))
+        show("memory, after six read 15 MB of control characters at once", f"{memory(pid):.0f} MB", "under 500 MB")
         show("the most it ever had", f"{memory(pid, 'VmHWM'):.0f} MB", "under 500 MB")
 
-    store = Store()
-    for each in full:
-        store.add(each)
-    show("summaries() at the bound, every trace changed", f"{best_of(1, store.summaries):.1f} ms", "under 50 ms")
+    taken = []
+    for _ in range(3):
+        store = Store()
+        for each in full:
+            store.add(each)
+        taken.append(best_of(1, store.summaries))
+    show("summaries() at the bound, every trace changed", f"{min(taken):.1f} ms", "under 50 ms")
     show("summaries() at the bound, nothing changed", f"{best_of(5, store.summaries):.2f} ms")
     store = Store()
     for each in batches(20, spans_per_trace=10**9):

@@ -152,6 +152,19 @@ def test_nothing_of_a_trace_is_lost(api, store):
     assert ParseDict(result, TracesData()) == TracesData(resource_spans=sent.resource_spans)
 
 
+def test_a_long_text_arrives_whole_wherever_it_stands(api, store):
+    text = '\x01\n"é😀' * CHUNK
+    value = AnyValue(array_value=ArrayValue(values=[AnyValue(string_value=text), AnyValue(bool_value=True)]))
+    send(store, request(span(attributes=[KeyValue(key="list", value=value)]), service=text, scope=text))
+    (resource_spans,) = api.get(f"/api/v3/traces/{trace_id(1)}").json["result"]["resourceSpans"]
+    (scope_spans,) = resource_spans["scopeSpans"]
+    assert resource_spans["resource"]["attributes"][0]["value"] == {"stringValue": text}
+    assert scope_spans["scope"]["name"] == text
+    assert scope_spans["spans"][0]["attributes"] == [
+        {"key": "list", "value": {"arrayValue": {"values": [{"stringValue": text}, {"boolValue": True}]}}}
+    ]
+
+
 def test_spans_of_two_services_stand_under_two_resources(api, store):
     send(store, request(span(id=1), service="client"))
     send(store, request(span(id=2, parent=1), service="server"))

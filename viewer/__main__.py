@@ -29,11 +29,12 @@ def interrupt(signal_number: int, frame: object) -> None:
 
 def give_memory_back() -> None:
     """Have glibc return what is freed to the system. Left alone it keeps a heap for each thread, full of holes."""
-    arena_max, mmap_threshold = -8, -3  # from its malloc.h
+    arena_max, mmap_max, mmap_threshold = -8, -4, -3  # from its malloc.h
     with contextlib.suppress(AttributeError, OSError, TypeError):  # where the C library is another
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(arena_max, 1)
-        mallopt(mmap_threshold, 16 * 1024)
+        mallopt(mmap_max, 30_000)  # Linux allows a process 65,530
+        mallopt(mmap_threshold, 8 * 1024)
 
 
 def run() -> None:

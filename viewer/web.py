@@ -215,12 +215,11 @@ def trace_json(trace: Trace) -> Iterator[str]:
     """Yield `{"result": …}` with the trace as OTLP JSON, in pieces: a big one would be hundreds of MB."""
     pieces, size = [], 0
     for piece in _trace_pieces(trace):
-        for start in range(0, len(piece), CHUNK):
-            pieces.append(piece[start : start + CHUNK])
-            size += len(pieces[-1])
-            if size > CHUNK:
-                yield "".join(pieces)
-                pieces, size = [], 0
+        pieces.append(piece)
+        size += len(piece)
+        if size > CHUNK:
+            yield "".join(pieces)
+            pieces, size = [], 0
     yield "".join(pieces)
 
 
@@ -230,13 +229,17 @@ def _trace_pieces(trace: Trace) -> Iterator[str]:
         by_resource[group.resource, group.resource_schema].append((group, spans))
     yield '{"result":{"resourceSpans":['
     for r, (resource, groups) in enumerate(by_resource.items()):
-        yield "," * (r > 0) + _opened("resource", Resource, *resource) + '"scopeSpans":['
+        yield "," * (r > 0) + '{"resource":'
+        yield from _shared(Resource, *resource)
+        yield ',"scopeSpans":['
         for s, (group, spans) in enumerate(groups):
-            yield "," * (s > 0) + _opened("scope", InstrumentationScope, group.scope, group.scope_schema) + '"spans":['
+            yield "," * (s > 0) + '{"scope":'
+            yield from _shared(InstrumentationScope, group.scope, group.scope_schema)
+            yield ',"spans":['
             for n, raw in enumerate(spans):
                 yield "," * (n > 0)
                 span = span_json(Span.FromString(raw))
-                yield from [_json.encode(span)] if len(raw) < CHUNK else _json.iterencode(span)
+                yield from [_json.encode(span)] if len(raw) < CHUNK else _encoded(span)
             yield "]}"
         yield "]}"
     yield "]}}"
@@ -260,10 +263,35 @@ def present(**fields) -> dict:
 _json = json.JSONEncoder(separators=(",", ":"), allow_nan=False)  # in ASCII: other text may take 4 bytes a character
 
 
-def _opened(name: str, kind: type[Message], message: bytes, schema_url: bytes) -> str:
-    """Return the beginning of a JSON object, to which one more member is to be added."""
-    what = {name: MessageToDict(kind.FromString(message))}
-    return _json.encode(what | present(schemaUrl=schema_url.decode(errors="replace")))[:-1] + ","
+def _encoded(value: object) -> Iterator[str]:
+    """Yield a value as JSON in small pieces: a text of control characters grows to six times its size."""
+    if isinstance(value, dict):
+        yield "{"
+        for n, (key, item) in enumerate(value.items()):
+            yield "," * (n > 0) + _json.encode(key) + ":"
+            yield from _encoded(item)
+        yield "}"
+    elif isinstance(value, list):
+        yield "["
+        for n, item in enumerate(value):
+            yield "," * (n > 0)
+            yield from _encoded(item)
+        yield "]"
+    elif isinstance(value, str):
+        yield '"'
+        for start in range(0, len(value), CHUNK):
+            yield _json.encode(value[start : start + CHUNK])[1:-1]
+        yield '"'
+    else:
+        yield _json.encode(value)
+
+
+def _shared(kind: type[Message], message: bytes, schema_url: bytes) -> Iterator[str]:
+    """Yield what many spans share as JSON, and behind it, where there is one, the member `schemaUrl`."""
+    yield from _encoded(MessageToDict(kind.FromString(message)))
+    if schema_url:
+        yield ',"schemaUrl":'
+        yield from _encoded(schema_url.decode(errors="replace"))
 
 
 def _nanoseconds(parameters: Mapping[str, str], name: str) -> int | None:
