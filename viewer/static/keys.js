@@ -17,8 +17,8 @@ export function onKeys(place, actions) {
     list.append(el("div", {}, el("dt", {}, el("kbd", {}, SIGNS[key] ?? key)), el("dd", {}, words)));
   }
   place.addEventListener("keydown", (event) => {
-    const busy = event.target.matches("input[type=search]") || dialog.open;
-    if (busy || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(actions, event.key)) return;
+    const typing = event.target.matches("input[type=search]") && !["ArrowDown", "Escape"].includes(event.key);
+    if (typing || dialog.open || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(actions, event.key)) return;
     event.preventDefault();
     actions[event.key][1]();
   });

@@ -2,44 +2,32 @@
 
 import { onKeys } from "./keys.js";
 import { watch } from "./live.js";
-import { $, ago, chip, count, duration, el, errorMark, moment, named, number, plausible, visible } from "./text.js";
+import { $, ago, arrange, chip, count, duration, el, errorMark, moment, named, number, plausible, visible } from "./text.js";
 
 const AT_MOST = 1000; // traces
-const CHIPS = 8; // a trace; the others are counted
 const [list, search, errors, pause, held] = ["traces", "search", "errors", "pause", "held"].map($);
 const rows = new Map(); // trace id -> its <li>
 let latest; // what the viewer said last
 let asked = true; // whether the reader waits for the answer, and wants the rows to move
 
-const start = (summary) => BigInt(summary.minStartTimeUnixNano ?? 0);
-const end = (summary) => BigInt(summary.maxEndTimeUnixNano ?? 0);
-const spent = (summary) => Number(end(summary) - start(summary));
+const start = ({ minStartTimeUnixNano = 0 }) => BigInt(minStartTimeUnixNano);
+const end = ({ maxEndTimeUnixNano = 0 }) => BigInt(maxEndTimeUnixNano);
 const timed = (summary) => plausible(start(summary)) && plausible(end(summary));
+const spent = (summary) => (timed(summary) ? Number(end(summary) - start(summary)) : 0);
 const started = (summary) => (timed(summary) ? ago(start(summary)) : "");
 
 /** Bring the rows up to date. None moves under the reader's pointer: new ones wait until they are let in. */
 function paint(letIn = asked || !list.matches(":hover")) {
   const { summaries = [] } = latest;
-  const fresh = summaries.filter((summary) => !rows.has(summary.traceId));
-  if (letIn) {
-    const ids = new Set(summaries.map((summary) => summary.traceId));
-    for (const [id, row] of rows) {
-      if (!ids.has(id)) row.remove(), rows.delete(id);
-    }
-    for (const { traceId } of fresh) rows.set(traceId, el("li"));
-  }
-  held.hidden = letIn || fresh.length === 0;
-  held.textContent = `${fresh.length} new`;
-
-  const longest = Math.max(1, ...summaries.filter(timed).map(spent));
-  let place = list.firstElementChild;
-  for (const summary of summaries) {
+  if (letIn) arrange(list, rows, summaries.map(({ traceId }) => traceId), () => el("li"));
+  const shown = summaries.filter(({ traceId }) => rows.has(traceId));
+  held.hidden = shown.length === summaries.length;
+  held.textContent = `${summaries.length - shown.length} new`;
+  const longest = Math.max(1, ...summaries.map(spent));
+  for (const summary of shown) {
     const row = rows.get(summary.traceId);
-    if (!row) continue;
     fill(row, summary);
-    row.style.setProperty("--share", timed(summary) ? spent(summary) / longest : 0);
-    if (row === place) place = place.nextElementSibling;
-    else if (letIn) list.insertBefore(row, place);
+    row.style.setProperty("--share", spent(summary) / longest);
   }
   asked = false;
 }
@@ -77,9 +65,7 @@ function fill(row, summary) {
     el("div", { class: "what" },
       el("a", { href: `/trace/${traceId}` }, named(rootOperationName)),
       ...notes.map((note) => el("span", { class: "note" }, note))),
-    el("div", { class: "chips" },
-      ...rootFirst.slice(0, CHIPS).map(chip),
-      services.length > CHIPS && el("span", { class: "soft" }, `and ${services.length - CHIPS} more`)),
+    el("div", { class: "chips" }, ...rootFirst.map(chip)),
     el("span", { class: "spans" }, count(spanCount, "span")),
     el("span", { class: "errors bad" }, ...(errorSpanCount ? [errorMark(), count(errorSpanCount, "error")] : [])),
     el("span", { class: "duration" }, timed(summary) ? duration(spent(summary)) : "no valid time"),
@@ -90,10 +76,7 @@ function fill(row, summary) {
 }
 
 setInterval(() => {
-  for (const row of rows.values()) {
-    const [time, text] = [row.querySelector("time"), started(row.summary)];
-    if (time.textContent !== text) time.textContent = text;
-  }
+  for (const row of rows.values()) row.querySelector("time").textContent = started(row.summary);
 }, 1000);
 
 /** What the reader asks for, with names that begin with `prefix`. */
@@ -145,10 +128,6 @@ errors.addEventListener("change", changed);
 held.addEventListener("click", () => paint(true));
 list.addEventListener("pointerleave", () => latest && paint());
 $("clear").addEventListener("click", () => (clear(), search.focus()));
-search.addEventListener("keydown", (event) => {
-  if (event.key === "ArrowDown") move(1);
-  if (event.key === "Escape") clear();
-});
 onKeys(document, {
   "/": ["search", () => search.focus()],
   ArrowDown: ["next trace; Enter opens it", () => move(1)],

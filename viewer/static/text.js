@@ -29,6 +29,18 @@ export function el(name, attributes = {}, ...children) {
   return element;
 }
 
+/** Make the children of `parent` those of `items`, in their order. `elements` maps them: what is there stays. */
+export function arrange(parent, elements, items, make) {
+  const wanted = new Set(items);
+  for (const [item, element] of elements) if (!wanted.has(item)) element.remove(), elements.delete(item);
+  let place = parent.firstElementChild;
+  for (const item of items) {
+    if (!elements.has(item)) elements.set(item, make(item));
+    if (elements.get(item) === place) place = place.nextElementSibling;
+    else parent.insertBefore(elements.get(item), place);
+  }
+}
+
 /** A name from a span, kept apart from the direction of the text around it. */
 export const named = (text = "", attributes = {}) =>
   el("bdi", { title: visible(text, { limit: 1000 }), ...attributes }, visible(text) || "(no name)");

@@ -112,10 +112,7 @@ $("collapse").addEventListener("click", () => waterfall.setAll("collapsed"));
 $("expand").addEventListener("click", () => waterfall.setAll("expanded"));
 $("close").addEventListener("click", () => choose());
 Object.assign($("download"), { href: path, download: `trace-${traceId}.json` });
-search.addEventListener("keydown", (event) => {
-  if (event.key === "Enter") find(event.shiftKey ? -1 : 1);
-  if (event.key === "Escape" && trace) waterfall.focus(waterfall.active);
-});
+search.addEventListener("keydown", (event) => event.key === "Enter" && find(event.shiftKey ? -1 : 1));
 addEventListener("hashchange", goToAddress);
 onKeys(document, {
   e: ["next error", () => errorStep(1)],
@@ -123,6 +120,6 @@ onKeys(document, {
   "/": ["find; Enter goes to the next one", () => search.focus()],
   "-": ["collapse all", () => waterfall.setAll("collapsed")],
   "+": ["expand all", () => waterfall.setAll("expanded")],
-  Escape: ["back to the tree", () => waterfall.selected && choose()],
+  Escape: ["back to the tree", () => trace && choose()],
 });
 watch(() => `/api/v3/trace-summaries?query.searchDepth=1000&viewer.search=${encodeURIComponent(traceId)}`, check);

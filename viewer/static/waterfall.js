@@ -1,7 +1,7 @@
 // The tree of a trace beside its timeline, as an ARIA tree grid. Only the rows on screen exist.
 
 import { onKeys } from "./keys.js";
-import { count, duration, el, errorMark, hue, named, number, plausible, visible } from "./text.js";
+import { arrange, count, duration, el, errorMark, hue, named, number, plausible, visible } from "./text.js";
 
 export const KINDS = ["", "internal", "server", "client", "producer", "consumer"];
 const DOTS = 50; // events of a span that are shown on its bar
@@ -122,17 +122,8 @@ export class Waterfall {
     const last = Math.ceil((innerHeight - this.body.getBoundingClientRect().top) / this.height) + SPARE;
     const wanted = new Set(this.visible.slice(first, Math.max(first, last)));
     if (this.visible.length) wanted.add(this.visible[this.active.row]);
-    for (const [node, row] of this.rows) {
-      if (!wanted.has(node)) row.remove(), this.rows.delete(node);
-    }
-    let place = this.body.firstElementChild;
-    for (const node of [...wanted].sort((a, b) => a.row - b.row)) {
-      if (!this.rows.has(node)) this.rows.set(node, this.newRow(node));
-      const row = this.rows.get(node);
-      row.tabIndex = node === this.active ? 0 : -1;
-      if (row === place) place = place.nextElementSibling;
-      else this.body.insertBefore(row, place);
-    }
+    arrange(this.body, this.rows, [...wanted].sort((a, b) => a.row - b.row), (node) => this.newRow(node));
+    for (const [node, row] of this.rows) row.tabIndex = node === this.active ? 0 : -1;
   }
 
   newRow(node) {
