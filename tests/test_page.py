@@ -912,6 +912,17 @@ def test_400_pixels_are_enough(page, path):
         assert page.row("pay").bounding_box()["y"] < page.pane().bounding_box()["y"]
 
 
+def test_the_chosen_span_stays_on_screen_when_the_window_narrows(trace):
+    page = trace(wide(100))
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.row("span 20").click()
+    page.set_viewport_size({"width": 400, "height": 800})
+    expect(page.row("span 20")).to_be_in_viewport()
+    wait_until(
+        lambda: page.row("span 20").bounding_box()["y"] < page.pane().bounding_box()["y"], "the row above the pane"
+    )
+
+
 @pytest.mark.parametrize("path", ["/", f"/trace/{trace_id(1)}"])
 def test_dark_and_light_follow_the_system(page, path):
     page = page(path)

@@ -17,7 +17,7 @@ export class Waterfall {
   constructor(grid, onSelect) {
     Object.assign(this, { grid, onSelect, body: grid.querySelector(".rows"), axis: grid.querySelector(".axis") });
     addEventListener("scroll", () => this.paint(), { passive: true });
-    new ResizeObserver(() => this.draw()).observe(this.axis);
+    new ResizeObserver(() => (this.draw(), this.reveal(this.selected))).observe(this.axis);
     this.body.addEventListener("click", (event) => this.clicked(event));
     const move = (step) => this.focus(this.visible[Math.min(this.visible.length - 1, Math.max(0, this.active.row + step))]);
     const page = () => Math.max(1, Math.floor((this.screen().bottom - this.screen().top) / this.height) - 1);
@@ -76,12 +76,18 @@ export class Waterfall {
       for (let above = node.parent; above; above = above.parent) this.collapsed.delete(above.id);
       this.arrange();
     }
-    const { top, bottom } = this.screen();
-    const y = this.body.getBoundingClientRect().top + node.row * this.height;
-    if (y < top || y + this.height > bottom) scrollBy({ top: y - (top + bottom) / 2, behavior: "instant" });
+    this.reveal(node);
     this.paint();
     this.rows.get(node).focus({ preventScroll: true });
     if (this.selected && this.selected !== node) this.select(node);
+  }
+
+  /** Scroll to a span that is not on screen; not to one inside a collapsed one. */
+  reveal(node) {
+    if (!node || this.visible[node.row] !== node) return;
+    const { top, bottom } = this.screen();
+    const y = this.body.getBoundingClientRect().top + node.row * this.height;
+    if (y < top || y + this.height > bottom) scrollBy({ top: y - (top + bottom) / 2, behavior: "instant" });
   }
 
   /** Find out which rows there are. */
