@@ -508,6 +508,12 @@ def test_spans_that_are_their_own_ancestors_are_shown(trace):
     assert page.tree() == [(1, "root"), (1, "hen"), (2, "egg")]
 
 
+def test_a_span_that_hangs_on_a_circle_of_parents_keeps_its_parent(trace):
+    page = trace(request(span("chick", id=1, parent=2), span("hen", id=2, parent=3), span("egg", id=3, parent=2)))
+    assert page.tree() == [(1, "hen"), (2, "chick"), (2, "egg")]
+    expect(page.row("chick").locator(".note")).to_have_count(0)
+
+
 def test_a_clock_that_is_ahead_is_shown_as_it_is(trace):
     page = trace(request(span("caller", id=1, start=10, end=60), span("answer", id=2, parent=1, start=0, end=40)))
     bars = [page.row(name).locator(".bar").bounding_box()["x"] for name in ("caller", "answer")]

@@ -169,6 +169,12 @@ def test_a_trace_without_a_root_says_only_that():
     assert "a (stands under itself)" in text
 
 
+def test_a_span_that_hangs_on_a_circle_of_parents_stands_under_its_parent():
+    text = picture(request(span("chick", id=1, parent=2), span("hen", id=2, parent=3), span("egg", id=3, parent=2)))
+    assert "hen (stands under itself)" in text
+    assert "chick (" not in text
+
+
 def test_a_trace_that_never_is_quiet_is_shown_all_the_same(monkeypatch):
     screen = Screen().add(request(span(id=1)))
     assert screen.after(0) == ""

@@ -59,7 +59,8 @@ class Tree:
             yield from self._branch(span_id, max_depth, seen, circular=False)
         if len(seen) < len(self.spans) + len(missing):
             for span_id in sorted(self.spans, key=self._start):
-                yield from self._branch(span_id, max_depth, seen, circular=True)
+                if span_id not in seen:
+                    yield from self._branch(self._circle(span_id), max_depth, seen, circular=True)
 
     def failure(self, span: Span) -> tuple[str, str]:
         """Return type and message of the error in which a span ended; empty when it does not say.
@@ -90,6 +91,14 @@ class Tree:
                 else:
                     lines = f"{' ' * 2 * max_depth}…{depth + 1} ", below
                 stack.append((child, depth + 1, *lines))
+
+    def _circle(self, span_id: bytes) -> bytes:
+        """Return the first span above one without a top that stands under itself."""
+        passed = set()
+        while span_id not in passed:
+            passed.add(span_id)
+            span_id = Span.FromString(self.spans[span_id][1]).parent_span_id
+        return span_id
 
     def _start(self, span_id: bytes) -> int:
         return self.spans[span_id][0]

@@ -65,8 +65,10 @@ function inOrder(nodes) {
   walk(children.get(undefined) ?? []);
   for (const node of nodes) {
     if (ordered.has(node)) continue;
-    // What no root leads to goes round in a circle. Cut it open, and mark where.
-    walk([Object.assign(node, { parent: undefined, orphan: true })]);
+    // What no root leads to hangs on a circle of parents. Cut that open, and mark where.
+    let top = node;
+    for (const seen = new Set(); !seen.has(top); top = top.parent) seen.add(top);
+    walk([Object.assign(top, { parent: undefined, orphan: true })]);
   }
   return [...ordered];
 }
