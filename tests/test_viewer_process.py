@@ -5,7 +5,9 @@ import fcntl
 import os
 import pty
 import re
+import resource
 import signal
+import socket
 import struct
 import sys
 import termios
@@ -337,3 +339,49 @@ def test_a_flood_does_not_take_it_down(viewer, send):
     process.wait_for(trace_id(2000))
     process.wait_for("traces not drawn")
     assert process.stop() == 0
+
+
+@contextlib.contextmanager
+def connections(port, count):
+    """Open sockets to a port that take next to nothing of what is sent to them."""
+    with contextlib.ExitStack() as opened:
+        yield [opened.enter_context(slow_socket(port)) for _ in range(count)]
+
+
+def slow_socket(port):
+    opened = socket.socket()
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    opened.connect(("127.0.0.1", port))
+    return opened
+
+
+def test_readers_that_do_not_read_keep_nobody_out(viewer, send):
+    web_port = free_port()
+    viewer(VIEWER_WEB_PORT=web_port)
+    for id in range(1, 5):
+        send(span(id=id, attributes=[attribute("text", "\x01" * 1_000_000)]))  # six times as long in JSON
+    question = f"GET /api/v3/traces/{trace_id(1)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    with connections(web_port, 8) as readers:
+        for reader in readers:
+            reader.sendall(question)
+        for _ in range(5):
+            assert requests.get(f"http://127.0.0.1:{web_port}/api/v3/services", timeout=20).ok
+
+
+def test_a_thousand_connections_do_not_end_it(viewer, port):
+    before = _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most < 4096:
+        pytest.skip("needs 4,096 open files: `ulimit -Hn`")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, most))
+    try:
+        web_port = free_port()
+        process = viewer(VIEWER_WEB_PORT=web_port)
+        process.wait_for(READY)
+        with connections(port, 1_100):
+            files = Path(f"/proc/{process.pid}/fd")
+            wait_until(lambda: len(list(files.iterdir())) > 1_100, "the connections")
+            assert requests.get(f"http://127.0.0.1:{web_port}/api/v3/services", timeout=20).ok
+        assert process.stop() == 0
+        assert process.err == ""
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

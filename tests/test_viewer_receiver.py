@@ -3,6 +3,7 @@
 import logging
 import socket
 import threading
+import time
 
 import grpc
 import pytest
@@ -149,37 +150,75 @@ def test_a_sender_that_goes_away_half_way_is_not_missed(store, channel, send, ca
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-def test_senders_that_stall_cannot_keep_others_out(store, port, send):
+@pytest.fixture
+def stalled(port):
+    """Open calls to a method that are never finished, twice as many as there are workers, or `count`."""
+    leaving = threading.Event()
+
+    def stall():
+        leaving.wait()
+        yield request(span(trace=99)).SerializeToString()
+
+    opened = []  # a call that nobody keeps is cancelled
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as other:
+        method = other.stream_unary
+
+        def stalled(path=EXPORT, count=2 * receiver.WORKERS, timeout=None):
+            calls = [method(path).future(stall(), timeout=timeout) for _ in range(count)]
+            opened.extend(calls)
+            return calls
+
+        stalled.finish = leaving.set
+        yield stalled
+        leaving.set()
+
+
+def test_senders_that_stall_cannot_keep_others_out(store, stalled, send):
     """As many as there are workers, until their own deadline."""
-    leaving = threading.Event()
-
-    def stall():
-        leaving.wait()
-        yield b""
-
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as other:
-        calls = [other.stream_unary(EXPORT).future(stall(), timeout=0.5) for _ in range(2 * receiver.WORKERS)]
-        send(request(span()).SerializeToString(), timeout=20)
-        leaving.set()
-        for call in calls:
-            call.exception()
+    calls = stalled(timeout=0.5)
+    send(request(span()).SerializeToString(), timeout=20)
+    for call in calls:
+        call.exception()
     assert store.kept() == 1
 
 
-def test_a_sender_that_stalls_without_a_deadline_is_cut_off(store, port, send, monkeypatch):
+def test_a_sender_that_stalls_without_a_deadline_is_cut_off(store, stalled, send, monkeypatch):
     monkeypatch.setattr(receiver, "STALLED", 0.2)
-    leaving = threading.Event()
-
-    def stall():
-        leaving.wait()
-        yield b""
-
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as other:
-        calls = [other.stream_unary(EXPORT).future(stall()) for _ in range(2 * receiver.WORKERS)]
-        send(request(span()).SerializeToString(), timeout=20)
-        assert {call.exception(timeout=20).code() for call in calls} == {grpc.StatusCode.CANCELLED}
-        leaving.set()
+    calls = stalled()
+    send(request(span()).SerializeToString(), timeout=20)
+    assert {call.exception(timeout=20).code() for call in calls} == {grpc.StatusCode.CANCELLED}
     assert store.kept() == 1
+
+
+def test_a_slow_sender_that_keeps_nobody_out_has_all_the_time_it_needs(store, stalled, send, monkeypatch):
+    monkeypatch.setattr(receiver, "STALLED", 0.1)
+    (call,) = stalled(count=receiver.WORKERS - 1)
+    number, end = 0, time.monotonic() + 1  # it takes ten times as long as those that keep others out may
+    while time.monotonic() < end:
+        number += 1
+        send(request(span(trace=100 + number)).SerializeToString(), timeout=20)
+    stalled.finish()
+    assert call.exception(timeout=20) is None
+    assert store.kept() == number + 1
+
+
+def test_senders_of_other_signals_cannot_stall_it(store, stalled, send):
+    for signal in ("metrics.v1.MetricsService", "logs.v1.LogsService"):
+        stalled(f"/opentelemetry.proto.collector.{signal}/Export")
+    send(request(span()).SerializeToString(), timeout=20)
+    assert store.kept() == 1
+
+
+def test_more_calls_at_once_than_it_can_hold_are_told_to_come_again(stalled):
+    calls = stalled(count=receiver.MAX_CALLS + 1)
+    wait_until(lambda: any(call.done() for call in calls), "an answer")
+    done = next(call for call in calls if call.done())
+    assert done.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_a_call_without_a_request_is_an_error(channel):
+    call = channel.stream_unary(EXPORT).future(iter([]))
+    assert call.exception(timeout=20).code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_a_resource_that_many_scopes_share_does_not_keep_the_sender_waiting(store, export):

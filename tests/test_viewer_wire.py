@@ -77,11 +77,23 @@ def test_unknown_fields_of_any_type_are_passed_over():
     assert read(message) == read_by_protobuf(message)
 
 
-@pytest.mark.parametrize("junk", [b"\x0b", b"\x0c", b"\x0f", b"\x0a\x80", b"\x08" + b"\xff" * 11], ids=bytes.hex)
+@pytest.mark.parametrize(
+    "junk", [b"\x0b", b"\x0c", b"\x0f", b"\x0a\x80", b"\x08" + b"\xff" * 11, b"\0\0", b"\2\0"], ids=bytes.hex
+)
 def test_what_protobuf_cannot_read_is_an_error(junk):
     for reader in (wire.fields, ExportTraceServiceRequest.FromString):
         with pytest.raises(DecodeError):
             reader(junk)
+
+
+@pytest.mark.parametrize("nesting", [(1,), (1, 2), (1, 2, 2)], ids=["resources", "scopes", "spans"])
+def test_a_request_of_a_million_empty_messages_is_an_error(nesting):
+    *outer, inner = nesting
+    message = field(inner, b"") * (wire.MAX_FIELDS + 1)
+    for number in reversed(outer):
+        message = field(number, message)
+    with pytest.raises(DecodeError, match="too many fields"):
+        list(wire.groups(message))
 
 
 many = [AnyValue(bool_value=True)] * (wire.MAX_PARTS + 1)

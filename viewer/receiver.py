@@ -17,9 +17,10 @@ from viewer.store import Store
 TRACES = trace_service_pb2.DESCRIPTOR.services_by_name["TraceService"].full_name
 OTLP = "/opentelemetry.proto.collector."  # the methods of all its signals begin so
 MAX_REQUEST = 16 * 1024 * 1024  # bytes, unpacked
-MAX_WAITING = 1024 * 1024  # bytes of a request that wait inside for a worker
+MAX_CALLS = 100  # under way at a time; further ones are told to come again
+MAX_WAITING = 256 * 1024  # bytes of a request that wait inside for a worker
 WORKERS = 2  # as many requests are in memory at a time; the others wait with their senders
-STALLED = 2  # seconds that a sender may keep a worker waiting for the rest of its request
+STALLED = 1  # seconds that all workers may wait for the rest of their requests while others wait for them
 
 
 def start(store: Store, host: str, port: int) -> tuple[grpc.Server, int]:
@@ -30,6 +31,7 @@ def start(store: Store, host: str, port: int) -> tuple[grpc.Server, int]:
     server = grpc.server(
         ThreadPoolExecutor(WORKERS, thread_name_prefix="receiver"),
         handlers=[_Traces(store), _OtherSignals()],
+        maximum_concurrent_rpcs=MAX_CALLS,
         options=[
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", MAX_REQUEST),
@@ -72,14 +74,16 @@ class _Traces(grpc.GenericRpcHandler):
     ) -> trace_service_pb2.ExportTraceServiceResponse:
         self.receiving[context] = time.monotonic()
         try:
-            request = next(requests, b"")
+            request = next(requests, None)
         finally:
             del self.receiving[context]
         try:
+            if request is None:
+                raise DecodeError("no message, or a part of one")
             with self.decoding:
                 refused = self.store.add(request)
-        except DecodeError:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "this is no ExportTraceServiceRequest")
+        except DecodeError as error:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"this is no ExportTraceServiceRequest: {error}")
         response = trace_service_pb2.ExportTraceServiceResponse()
         if refused.count:
             response.partial_success.rejected_spans = refused.count
@@ -87,11 +91,13 @@ class _Traces(grpc.GenericRpcHandler):
         return response
 
     def cut_off(self) -> None:
-        """Cancel the calls whose senders stall, again and again: a timer for each call would slow all others down."""
+        """Make room, again and again, when senders that stall keep all workers. A timer for each call is slower."""
         while True:
             time.sleep(STALLED / 4)
-            for context, since in list(self.receiving.items()):
-                if time.monotonic() - since > STALLED:
+            now = time.monotonic()
+            stalled = [context for context, since in self.receiving.copy().items() if now - since > STALLED]
+            if len(stalled) == WORKERS:
+                for context in stalled:
                     context.cancel()
 
 
@@ -99,9 +105,9 @@ class _OtherSignals(grpc.GenericRpcHandler):
     """Tells senders of metrics, logs and profiles that this is not the place for them."""
 
     def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
-        return grpc.unary_unary_rpc_method_handler(self.refuse) if call.method.startswith(OTLP) else None
+        return grpc.stream_unary_rpc_method_handler(self.refuse) if call.method.startswith(OTLP) else None
 
-    def refuse(self, request: bytes, context: grpc.ServicerContext) -> None:
+    def refuse(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> None:
         context.abort(
             grpc.StatusCode.UNIMPLEMENTED,
             "the viewer takes traces only; OTEL_METRICS_EXPORTER=none and OTEL_LOGS_EXPORTER=none stop the rest",

@@ -4,6 +4,7 @@ Spans arrive by the hundred thousand and are read by the hundred, so a span is k
 Only what a list of traces shows is read out on arrival; the rest is decoded, span by span, when someone looks at it.
 """
 
+import sys
 import threading
 import time
 from collections import Counter, OrderedDict
@@ -103,7 +104,7 @@ class Store:
         groups, services = [], {}
         for group, spans in wire.groups(request):
             if group.resource not in services:  # many scopes may share it
-                services[group.resource] = service_name(wire.decode(Resource, group.resource))
+                services[group.resource] = sys.intern(service_name(wire.decode(Resource, group.resource)))
             wire.decode(InstrumentationScope, group.scope)
             groups.append((group, services[group.resource], spans))
         reasons: Counter[str] = Counter()
@@ -206,7 +207,7 @@ class _Trace:
                 spans = self.groups[group] = []
             if counts is None:
                 counts = self.services[service] = [0, 0]
-                size += len(service) + NAME_BYTES
+                size += 4 * len(service) + NAME_BYTES
             spans.append(raw)
             span_ids.add(span_id)
             counts[0] += 1
@@ -216,7 +217,7 @@ class _Trace:
             name = span.name[:MAX_NAME_LENGTH]
             if name not in names and len(names) < MAX_NAMES:
                 names.add(name)
-                size += len(name) + NAME_BYTES
+                size += 4 * len(name) + NAME_BYTES
 
             start, end = span.start_time_unix_nano, span.end_time_unix_nano
             if start and (not self.start or start < self.start):

@@ -50,6 +50,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
+SPOOLED = 1_000_000_000  # bytes of an answer that wait in a file for a slow reader, and not in a thread
 CHUNK = 64_000  # characters of a trace that go out at once
 
 
@@ -66,7 +67,13 @@ def start(store: Store, host: str, port: int, otlp_port: int) -> int:
     except (OSError, UnicodeError) as error:
         why = str(getattr(error, "strerror", None) or error).partition(" (while")[0]  # the rest repeats the address
         raise OSError(f"cannot listen on {host}, port {port}: {why}") from None
-    server = waitress.create_server(create_app(store, host, otlp_port), sockets=[listener], ident=None)
+    server = waitress.create_server(
+        create_app(store, host, otlp_port),
+        sockets=[listener],
+        ident=None,
+        asyncore_use_poll=True,  # select() ends at 1,024 connections, those of senders counted in
+        outbuf_high_watermark=SPOOLED,
+    )
     threading.Thread(target=server.run, name="web", daemon=True).start()
     return listener.getsockname()[1]
 
@@ -238,8 +245,11 @@ def _trace_pieces(trace: Trace) -> Iterator[str]:
             yield ',"spans":['
             for n, raw in enumerate(spans):
                 yield "," * (n > 0)
-                span = span_json(Span.FromString(raw))
-                yield from [_json.encode(span)] if len(raw) < CHUNK else _encoded(span)
+                if len(raw) < CHUNK:
+                    yield _json.encode(span_json(Span.FromString(raw)))
+                else:
+                    with _big:
+                        yield from _encoded(span_json(Span.FromString(raw)))
             yield "]}"
         yield "]}"
     yield "]}}"
@@ -260,6 +270,7 @@ def present(**fields) -> dict:
     return {name: value for name, value in fields.items() if value}
 
 
+_big = threading.Lock()  # one big span at a time: its text may take 60 MB, and nobody has to wait for a slow reader
 _json = json.JSONEncoder(separators=(",", ":"), allow_nan=False)  # in ASCII: other text may take 4 bytes a character
 
 
