@@ -62,9 +62,9 @@ def test_without_a_backend_the_server_is_gone_in_time(server, dead_backend, numb
 
 @SIGNALS
 def test_without_a_backend_the_client_is_gone_in_time(client, dead_backend, number):
-    pinger = client(
-        DESTINATION_URL=f"http://localhost:{free_port()}/", OTEL_EXPORTER_OTLP_ENDPOINT=dead_backend, **LATER
-    )
+    # A signal that meets Python on its way into sleep() is heeded only at the end of that: hence the short interval.
+    url = f"http://localhost:{free_port()}/"
+    pinger = client("--interval", 1, DESTINATION_URL=url, OTEL_EXPORTER_OTLP_ENDPOINT=dead_backend, **LATER)
     pinger.wait_for("failed")
     start = time.monotonic()
     pinger.stop(number)
