@@ -918,6 +918,13 @@ def test_400_pixels_are_enough(page, path):
         assert page.row("pay").bounding_box()["y"] < page.pane().bounding_box()["y"]
 
 
+@pytest.mark.parametrize("width", [400, 800, 1001, 1280])
+def test_the_timeline_is_there_beside_or_above_the_pane(trace, width):
+    page = trace(*shop(), path=f"#{2:016x}")
+    page.set_viewport_size({"width": width, "height": 800})
+    wait_until(lambda: page.row("pay").locator(".track").bounding_box()["width"] > 100, "room for the bars")
+
+
 def test_the_chosen_span_stays_on_screen_when_the_window_narrows(trace):
     page = trace(wide(100))
     page.set_viewport_size({"width": 1280, "height": 800})
