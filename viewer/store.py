@@ -51,7 +51,7 @@ class Summary:
     end_ns: int
     span_count: int
     error_count: int
-    services: tuple[tuple[str, int, int], ...]  # (name, spans, spans in error), by name
+    services: tuple[tuple[str, int, int], ...]  # (name, spans, spans in error): the root's, then by name
     span_names: frozenset[str]  # at most MAX_NAMES of them
     has_root: bool
     orphan_count: int  # spans whose parent has not come
@@ -251,6 +251,7 @@ class _Trace:
                 name = Span.FromString(raw).name[:MAX_NAME_LENGTH]
             else:
                 _, service, name = self.root or self.first
+            root_first = sorted(self.services, key=lambda each: (each != service, each))
             self.cached = Summary(
                 trace_id=self.trace_id.hex(),
                 root_service=service,
@@ -259,7 +260,7 @@ class _Trace:
                 end_ns=self.end,
                 span_count=len(self.span_ids),
                 error_count=self.errors,
-                services=tuple(sorted((name, *counts) for name, counts in self.services.items())),
+                services=tuple((name, *self.services[name]) for name in root_first),
                 span_names=frozenset(self.span_names),
                 has_root=self.root is not None,
                 orphan_count=self.orphans,

@@ -3,22 +3,19 @@
 import { $, el } from "./text.js";
 
 const SIGNS = { ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→", Escape: "Esc", "-": "−" };
-const dialog = $("keys"); // Escape closes it by itself
-const show = () => dialog.showModal();
-dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
-$("show-keys").addEventListener("click", show);
 
 /** Let keys that are pressed in `place` do something: `actions` has what, for each key, in words and as a function. */
 export function onKeys(place, actions) {
   for (const [key, [words]] of Object.entries(actions)) {
-    dialog.querySelector("dl").append(el("div", {}, el("dt", {}, el("kbd", {}, SIGNS[key] ?? key)), el("dd", {}, words)));
+    $("keys").append(el("dt", {}, el("kbd", {}, SIGNS[key] ?? key)), el("dd", {}, words));
   }
   place.addEventListener("keydown", (event) => {
-    const typing = event.target.matches("input[type=search]") && !["ArrowDown", "Escape"].includes(event.key);
-    if (typing || dialog.open || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(actions, event.key)) return;
+    const typing = event.target.matches("input[type=search]") && event.key !== "Escape";
+    if (typing || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(actions, event.key)) return;
     event.preventDefault();
+    $("keys").hidePopover();
     actions[event.key][1]();
   });
 }
 
-onKeys(document, { "?": ["these keys", show] });
+onKeys(document, { "?": ["these keys", () => $("keys").showPopover()] });

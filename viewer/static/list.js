@@ -4,8 +4,7 @@ import { onKeys } from "./keys.js";
 import { watch } from "./live.js";
 import { $, ago, arrange, chip, count, duration, el, errorMark, moment, named, number, plausible, visible } from "./text.js";
 
-const AT_MOST = 1000; // traces
-const [list, search, errors, pause, held] = ["traces", "search", "errors", "pause", "held"].map($);
+const [list, search, errors, pause, kept] = ["traces", "search", "errors", "pause", "kept"].map($);
 const rows = new Map(); // trace id -> its <li>
 let latest; // what the viewer said last
 let asked = true; // whether the reader waits for the answer, and wants the rows to move
@@ -16,45 +15,35 @@ const timed = (summary) => plausible(start(summary)) && plausible(end(summary));
 const spent = (summary) => (timed(summary) ? Number(end(summary) - start(summary)) : 0);
 const started = (summary) => (timed(summary) ? ago(start(summary)) : "");
 
-/** Bring the rows up to date. None moves under the reader's pointer: new ones wait until they are let in. */
-function paint(letIn = asked || !list.matches(":hover")) {
-  const { summaries = [] } = latest;
-  if (letIn) arrange(list, rows, summaries.map(({ traceId }) => traceId), () => el("li"));
-  const shown = summaries.filter(({ traceId }) => rows.has(traceId));
-  held.hidden = shown.length === summaries.length;
-  held.textContent = `${summaries.length - shown.length} new`;
-  const longest = Math.max(1, ...summaries.map(spent));
-  for (const summary of shown) {
-    const row = rows.get(summary.traceId);
-    fill(row, summary);
-    row.style.setProperty("--share", spent(summary) / longest);
-  }
+/** Bring the rows up to date. None moves under the reader's pointer: new ones wait until it leaves. */
+function paint() {
+  const { summaries = [], viewer: { found = 0, kept: all = 0, dropped, refused, refusedReason = "" } = {} } = latest;
+  if (asked || !list.matches(":hover")) arrange(list, rows, summaries.map(({ traceId }) => traceId), () => el("li"));
   asked = false;
-}
+  const longest = Math.max(1, ...summaries.map(spent));
+  for (const summary of summaries) fill(rows.get(summary.traceId), summary, spent(summary) / longest);
 
-/** Say how many traces there are, or why there is none. */
-function tell() {
-  const { summaries = [], viewer = {} } = latest;
-  const { found = 0, kept = 0, dropped, refused, refusedReason = "" } = viewer;
+  const waiting = summaries.filter(({ traceId }) => !rows.has(traceId)).length;
   const narrowed = search.value.trim() !== "" || errors.checked;
-  $("kept").textContent = [
-    narrowed ? `${number(found)} of ${count(kept, "trace")}` : `${count(kept, "trace")} kept`,
+  kept.textContent = [
+    narrowed ? `${number(found)} of ${count(all, "trace")}` : `${count(all, "trace")} kept`,
     found > summaries.length && `the newest ${number(summaries.length)} shown`,
+    waiting && `${number(waiting)} new ${waiting === 1 ? "waits" : "wait"} for the pointer to leave`,
     dropped && `${number(dropped)} dropped for room`,
     refused && `${count(refused, "span")} refused`,
   ].filter(Boolean).join(" · ");
-  $("kept").title = visible(refusedReason);
+  kept.title = visible(refusedReason);
   $("nothing").hidden = found > 0 || !narrowed;
   $("empty").hidden = found > 0 || narrowed;
 }
 
-function fill(row, summary) {
+function fill(row, summary, share) {
+  row?.style.setProperty("--share", share);
   const content = JSON.stringify(summary);
-  if (row.content === content) return;
+  if (!row || row.content === content) return;
   Object.assign(row, { content, summary });
   const { traceId, spanCount = 0, errorSpanCount = 0, orphanSpanCount = 0, services = [], viewer = {} } = summary;
-  const { rootServiceName, rootOperationName } = viewer.insteadOfRoot ?? summary;
-  const rootFirst = services.toSorted((a, b) => (b.name === rootServiceName) - (a.name === rootServiceName));
+  const { rootOperationName } = viewer.insteadOfRoot ?? summary;
   const notes = [
     viewer.insteadOfRoot && "no root",
     orphanSpanCount && `${count(orphanSpanCount, "span")} without a parent`,
@@ -65,7 +54,7 @@ function fill(row, summary) {
     el("div", { class: "what" },
       el("a", { href: `/trace/${traceId}` }, named(rootOperationName)),
       ...notes.map((note) => el("span", { class: "note" }, note))),
-    el("div", { class: "chips" }, ...rootFirst.map(chip)),
+    el("div", { class: "chips" }, ...services.map(chip)),
     el("span", { class: "spans" }, count(spanCount, "span")),
     el("span", { class: "errors bad" }, ...(errorSpanCount ? [errorMark(), count(errorSpanCount, "error")] : [])),
     el("span", { class: "duration" }, timed(summary) ? duration(spent(summary)) : "no valid time"),
@@ -75,24 +64,15 @@ function fill(row, summary) {
   if (focused) row.querySelector("a").focus();
 }
 
-setInterval(() => {
-  for (const row of rows.values()) row.querySelector("time").textContent = started(row.summary);
-}, 1000);
-
-/** What the reader asks for, with names that begin with `prefix`. */
-function query(prefix, parameters) {
-  const wanted = new URLSearchParams(parameters);
-  if (search.value.trim()) wanted.set(`${prefix}search`, search.value.trim());
-  if (errors.checked) wanted.set(`${prefix}errors`, "true");
-  return wanted;
+/** Where to read what the reader asks for. */
+function address() {
+  const wanted = new URLSearchParams({ "query.searchDepth": 1000, "viewer.search": search.value, "viewer.errors": errors.checked });
+  return `/api/v3/trace-summaries?${wanted}`;
 }
 
-/** Show what the search asks for at once, and keep it in the address, for links and for the way back. */
 function changed() {
-  const address = query("");
-  history.replaceState(null, "", address.size ? `/?${address}` : "/");
   asked = true;
-  live.again();
+  askAnew();
 }
 
 function clear() {
@@ -101,40 +81,16 @@ function clear() {
   changed();
 }
 
-/** Move the focus to the trace `step` rows away, or to the first or last one. */
-function move(step) {
-  const links = [...list.querySelectorAll("a")];
-  links[Math.min(links.length - 1, Math.max(0, links.indexOf(document.activeElement) + step))]?.focus();
-}
-
-const given = new URLSearchParams(location.search);
-search.value = given.get("search") ?? "";
-errors.checked = given.get("errors") === "true";
-const address = () => `/api/v3/trace-summaries?${query("viewer.", { "query.searchDepth": AT_MOST })}`;
-const live = watch(address, (answer) => {
+const askAnew = watch(address, (answer) => {
   latest = answer;
   paint();
-  tell();
-});
-
-pause.addEventListener("click", () => {
-  live.paused = !live.paused;
-  pause.setAttribute("aria-pressed", live.paused);
-  pause.textContent = live.paused ? "Paused" : "Pause";
-  if (!live.paused) live.again();
-});
+}, () => !pause.checked);
+setInterval(() => {
+  for (const row of rows.values()) row.querySelector("time").textContent = started(row.summary);
+}, 1000);
 search.addEventListener("input", changed);
 errors.addEventListener("change", changed);
-held.addEventListener("click", () => paint(true));
+pause.addEventListener("change", () => pause.checked || askAnew());
 list.addEventListener("pointerleave", () => latest && paint());
 $("clear").addEventListener("click", () => (clear(), search.focus()));
-onKeys(document, {
-  "/": ["search", () => search.focus()],
-  ArrowDown: ["next trace; Enter opens it", () => move(1)],
-  ArrowUp: ["previous trace", () => move(-1)],
-  Home: ["first trace", () => move(-Infinity)],
-  End: ["last trace", () => move(Infinity)],
-  e: ["errors only", () => errors.click()],
-  p: ["pause", () => pause.click()],
-  Escape: ["clear the search", clear],
-});
+onKeys(document, { "/": ["search", () => search.focus()], Escape: ["clear the search", clear] });

@@ -2,39 +2,34 @@
 
 import { $ } from "./text.js";
 
-const EVERY = 500; // milliseconds
-
-/** Call `show` with the answer to `address()`, now and whenever it changes, and return how to pause and hurry it. */
-export function watch(address, show) {
-  const live = { paused: false, again };
+/** Call `show` with the answer to `address()` whenever it changes, as long as `wanted()`. Returns how to ask anew. */
+export function watch(address, show, wanted = () => true) {
   let timer, request, last;
 
   async function ask() {
-    request = new AbortController();
+    clearTimeout(timer);
+    request?.abort(); // this question takes its place
+    const { signal } = (request = new AbortController());
     const began = performance.now();
     try {
-      const answer = await fetch(address(), { signal: request.signal }); // with its ETag, the browser sees to that
+      const answer = await fetch(address(), { signal }); // with its ETag, the browser sees to that
       if (!answer.ok) throw new Error(answer.status);
       const text = await answer.text();
       if (text !== last) await show(JSON.parse(text));
       last = text;
-      $("trouble").hidden = true;
     } catch (problem) {
-      if (problem.name === "AbortError") return; // another question has taken its place
-      $("trouble").hidden = false;
+      if (signal.aborted) return;
+      last = undefined;
     }
-    const rest = Math.max(EVERY, 2 * (performance.now() - began)); // never keep the viewer busy
-    timer = setTimeout(() => live.paused || document.hidden || ask(), rest);
+    $("trouble").hidden = last !== undefined;
+    const rest = Math.max(500, 2 * (performance.now() - began)); // milliseconds; never keep the viewer busy
+    timer = setTimeout(() => wanted() && !document.hidden && ask(), rest);
   }
 
-  function again() {
-    request.abort();
-    clearTimeout(timer);
+  document.addEventListener("visibilitychange", () => wanted() && !document.hidden && ask());
+  ask();
+  return () => {
     last = undefined;
     ask();
-  }
-
-  document.addEventListener("visibilitychange", () => live.paused || document.hidden || again());
-  ask();
-  return live;
+  };
 }

@@ -1,125 +1,202 @@
-// One trace: its facts, its waterfall, and the span that the reader looks at.
+// One trace: its facts, its tree beside its timeline, and the span that the reader looks at.
 
 import { onKeys } from "./keys.js";
 import { watch } from "./live.js";
 import { readTrace } from "./model.js";
-import { showSpan, written } from "./pane.js";
-import { $, chip, count, duration, el, moment, number, visible } from "./text.js";
-import { Waterfall } from "./waterfall.js";
+import { showSpan } from "./pane.js";
+import { $, arrange, chip, count, duration, el, hue, moment, number, visible } from "./text.js";
+import { cells, drawAxis } from "./waterfall.js";
 
-const [search, said, pane, warning] = ["search", "said", "pane", "warning"].map($);
+const [grid, body, pane] = ["grid", "rows", "pane"].map($);
 const traceId = location.pathname.split("/").pop().toLowerCase().padStart(32, "0");
 const path = `/api/v3/traces/${traceId}`;
-const waterfall = new Waterfall($("grid"), selected);
-let trace; // what is shown
-let state; // of what is shown, by its summary
+const rows = new Map(); // span id -> its element; empty until it is near the screen
+const collapsed = new Set(); // span ids
+let trace = { nodes: [] };
+let state; // of what is shown: its summary, as text
+let open = []; // the rows that are not inside a collapsed one
+let active; // the node that takes the keys
+let selected; // the node in the pane
 
 /** Look whether the trace has changed, and only then read all of it. */
 async function check({ summaries = [] }) {
-  const { spanCount, viewer: { refused = 0 } = {} } = summaries.find((each) => each.traceId === traceId) ?? {};
-  const now = `${spanCount} ${refused}`;
-  if (spanCount && now === state) return;
-  const answer = spanCount && (await fetch(path));
-  if (!answer?.ok) return gone();
+  const summary = summaries.find((each) => each.traceId === traceId);
+  const now = JSON.stringify(summary);
+  if (summary && now === state) return;
+  const answer = summary && (await fetch(path));
+  state = answer?.ok ? now : undefined;
+  if (!state && active) return warn("The viewer keeps this trace no longer: it has left to make room. Do not reload this page.");
+  if (!state) return warn(`The trace ${visible(traceId)} is not here: it has not come yet, or it has left. If it comes, it shows.`);
   trace = readTrace((await answer.json()).result);
-  show(refused);
-  if (state) said.textContent = `Now ${count(trace.nodes.length, "span")}`;
-  state = now;
+  show(summary);
 }
 
-function gone() {
-  state = undefined; // whatever comes next is new
-  if (trace) return warn("The viewer keeps this trace no longer: it has left to make room. Do not reload this page.");
-  $("name").textContent = "No such trace";
-  warn(`${visible(traceId)} is not here: it has not come yet, or it has left to make room. If it comes, it shows.`);
+function warn(text) {
+  $("warning").textContent = text;
+  $("warning").hidden = !text;
 }
 
-function warn(...texts) {
-  warning.textContent = texts.filter(Boolean).join(" ");
-  warning.hidden = !warning.textContent;
-}
-
-function show(refused) {
-  const { nodes, services, errors, orphans, depth, first, total } = trace;
-  const root = visible(nodes[0].span.name ?? "") || "(no name)";
-  document.title = `${root} · ${traceId.slice(0, 8)}`;
-  $("name").textContent = root;
-  $("trace-id").textContent = traceId;
-  $("found").hidden = false;
+function show({ services = [], spanCount, errorSpanCount = 0, viewer: { refused } = {} }) {
+  const { nodes, byId, first, total } = trace;
+  $("name").textContent = visible(nodes[0].span.name ?? "") || "(no name)";
+  document.title = `${$("name").textContent} · ${traceId.slice(0, 8)}`;
+  const depth = nodes.reduce((deepest, { level }) => Math.max(deepest, level), 0);
   const facts = {
-    Start: moment(first), Duration: duration(total), Spans: number(nodes.length),
-    Services: number(services.length), Depth: number(depth), Errors: number(errors.length),
+    Start: moment(first), Duration: duration(total), Spans: number(spanCount),
+    Services: number(services.length), Depth: number(depth), Errors: number(errorSpanCount), "Trace id": traceId,
   };
   $("facts").replaceChildren(...Object.entries(facts).map(([key, value]) =>
-    el("div", { class: key === "Errors" && errors.length > 0 && "bad" }, el("dt", {}, key), el("dd", {}, value))));
+    el("div", { class: key === "Errors" && errorSpanCount > 0 && "bad" }, el("dt", {}, key), el("dd", {}, value))));
   $("services").replaceChildren(...services.slice(0, 50).map(chip));
-  $("next-error").disabled = errors.length === 0;
-  warn(
-    orphans && `${count(orphans, "span")} came without a parent: it was not sent, not sampled, or lost on its way.`,
-    refused && `${count(refused, "span")} more came than one trace can hold here.`,
-  );
-  waterfall.show(trace);
-  if (waterfall.selected && !pane.contains(document.activeElement)) showSpan($("content"), waterfall.selected, trace, traceId);
-  else if (document.activeElement === document.body) goToAddress();
+  $("next-error").disabled = errorSpanCount === 0;
+  warn(refused ? `${count(refused, "span")} more came than one trace can hold here.` : "");
+  $("found").hidden = false;
+  drawAxis($("axis"), trace);
+  arrange(body, rows, nodes.map(({ id }) => id), () => el("div", { role: "row", class: "row" }));
+  for (const node of nodes) rows.get(node.id).node = node;
+  active = byId.get(active?.id) ?? nodes[0];
+  selected = byId.get(selected?.id);
+  fold();
+  if (!selected) goToAddress();
+  else if (!pane.contains(document.activeElement)) showSpan($("content"), selected, trace, traceId);
 }
 
-/** Show the span that the reader chose, or close the pane. The address always leads to what is shown. */
-function selected(node) {
+/** Hide the rows inside collapsed spans. */
+function fold() {
+  const { nodes } = trace;
+  open = [];
+  let end = 0;
+  for (const [i, { id, size }] of nodes.entries()) {
+    const row = rows.get(id);
+    row.replaceChildren();
+    row.hidden = i < end;
+    if (row.hidden) continue;
+    open.push(row);
+    if (collapsed.has(id)) end = i + size;
+  }
+  while (active && rows.get(active.id).hidden) active = active.parent;
+  paint();
+}
+
+/** Fill the rows that are near the screen. */
+function paint() {
+  if (!open.length) return;
+  const height = open[0].offsetHeight;
+  const above = -body.getBoundingClientRect().top;
+  const near = open.slice(Math.max(0, Math.floor(above / height) - 10), Math.ceil((above + innerHeight) / height) + 10);
+  for (const row of near) if (!row.firstChild) fill(row);
+  if (!rows.get(active.id).firstChild) fill(rows.get(active.id));
+}
+
+function fill(row) {
+  const { node } = row;
+  const { id, level, size, service } = node;
+  row.style.setProperty("--hue", hue(service));
+  row.tabIndex = node === active ? 0 : -1;
+  row.ariaLevel = level;
+  row.ariaExpanded = size > 1 ? !collapsed.has(id) : null;
+  row.ariaSelected = node === selected;
+  row.replaceChildren(...cells(node, trace, collapsed.has(id)));
+}
+
+/** Move the focus to a span, whatever is collapsed above it; the choice moves along. */
+function focus(node) {
+  const before = rows.get(active.id);
+  const row = rows.get(node.id);
+  active = node;
+  if (row.hidden) {
+    for (let above = node.parent; above; above = above.parent) collapsed.delete(above.id);
+    fold();
+  }
+  fill(before);
+  fill(row);
+  if (selected && selected !== node) select(node);
+  row.focus({ preventScroll: true });
+  row.scrollIntoView({ block: "nearest" });
+}
+
+/** Show a span in the pane, or close it. The address always leads to what is shown. */
+function select(node) {
+  const before = selected;
+  selected = node;
+  for (const each of [before, node]) if (each) fill(rows.get(each.id));
   pane.hidden = !node;
   document.body.classList.toggle("with-pane", Boolean(node));
   history.replaceState(null, "", node ? `#${node.id}` : location.pathname);
-  if (!node) return;
-  showSpan($("content"), node, trace, traceId);
+  if (node) showSpan($("content"), node, trace, traceId);
   pane.scrollTop = 0;
 }
 
 function choose(node) {
-  waterfall.select(node);
-  waterfall.focus(node ?? waterfall.active);
+  select(node);
+  if (active) focus(node ?? active);
 }
 
 function goToAddress() {
   const id = location.hash.slice(1);
-  const node = trace?.byId.get(id);
+  const node = trace.byId?.get(id);
   if (node) choose(node);
-  else if (!id && waterfall.selected) choose();
-  else if (id) said.textContent = `Span ${visible(id, { limit: 16 })} is not in this trace`;
+  else if (id) warn(`The span ${visible(id)} is not in this trace.`);
+  else if (selected) choose();
 }
 
-/** Choose the next of these spans, in the order of the tree and round again; the one before when `by` is -1. */
-function step(nodes, what, by) {
-  if (!nodes.length) return (said.textContent = `No ${what}`);
-  const now = waterfall.selected?.index ?? -1;
-  const next = by > 0 ? nodes.findIndex((node) => node.index > now) : nodes.findLastIndex((node) => node.index < now);
-  const node = nodes.at(next < 0 && by > 0 ? 0 : next);
-  choose(node);
-  said.textContent = `${what} ${nodes.indexOf(node) + 1} of ${nodes.length}`;
+function toggle(node) {
+  if (!collapsed.delete(node.id)) collapsed.add(node.id);
+  fold();
 }
 
-const errorStep = (by) => trace && step(trace.errors, "error", by);
-
-function find(by) {
-  const text = search.value.trim().toLowerCase();
-  if (!text) return;
-  const words = ({ span: { name, spanId, status, attributes = [] }, service }) =>
-    [name, service, spanId, status?.message, ...attributes.flatMap(({ key, value }) => [key, written(value)])];
-  step(trace.nodes.filter((node) => words(node).join("\n").toLowerCase().includes(text)), "match", by);
-  search.focus({ preventScroll: true });
+function collapseAll() {
+  for (const { id, size } of trace.nodes) if (size > 1) collapsed.add(id);
+  fold();
 }
 
-$("next-error").addEventListener("click", () => errorStep(1));
-$("collapse").addEventListener("click", () => waterfall.setAll("collapsed"));
-$("expand").addEventListener("click", () => waterfall.setAll("expanded"));
+function expandAll() {
+  collapsed.clear();
+  fold();
+}
+
+/** Choose the next span with an error of its own, in the order of the tree and round again. */
+function nextError() {
+  const { nodes } = trace;
+  const failed = ({ error }) => error;
+  const node = nodes.slice(nodes.indexOf(selected) + 1).find(failed) ?? nodes.find(failed);
+  if (node) choose(node);
+}
+
+const step = (by) => focus(open[Math.min(open.length - 1, Math.max(0, open.indexOf(rows.get(active.id)) + by))].node);
+const isOpen = () => active.size > 1 && !collapsed.has(active.id);
+
+body.addEventListener("click", ({ target }) => {
+  const row = target.closest(".row");
+  if (!row) return;
+  if (target.matches("[aria-expanded] .twisty")) toggle(row.node);
+  else select(row.node);
+  focus(row.node);
+});
+$("next-error").addEventListener("click", nextError);
+$("collapse").addEventListener("click", collapseAll);
+$("expand").addEventListener("click", expandAll);
 $("close").addEventListener("click", () => choose());
 Object.assign($("download"), { href: path, download: `trace-${traceId}.json` });
-search.addEventListener("keydown", (event) => event.key === "Enter" && find(event.shiftKey ? -1 : 1));
 addEventListener("hashchange", goToAddress);
-onKeys(document, {
-  e: ["next error", () => errorStep(1)],
-  E: ["previous error", () => errorStep(-1)],
-  "/": ["find; Enter goes to the next one", () => search.focus()],
-  "-": ["collapse all", () => waterfall.setAll("collapsed")],
-  "+": ["expand all", () => waterfall.setAll("expanded")],
-  Escape: ["back to the tree", () => trace && choose()],
+addEventListener("scroll", paint, { passive: true });
+addEventListener("resize", () => {
+  paint();
+  if (selected) rows.get(selected.id).scrollIntoView({ block: "nearest" });
 });
-watch(() => `/api/v3/trace-summaries?query.searchDepth=1000&viewer.search=${encodeURIComponent(traceId)}`, check);
+onKeys(body, {
+  ArrowDown: ["next span", () => step(1)],
+  ArrowUp: ["previous span", () => step(-1)],
+  ArrowRight: ["open, or to the child", () => (isOpen() ? step(1) : active.size > 1 && toggle(active))],
+  ArrowLeft: ["close, or to the parent", () => (isOpen() ? toggle(active) : active.parent && focus(active.parent))],
+  Home: ["first span", () => step(-Infinity)],
+  End: ["last span", () => step(Infinity)],
+  Enter: ["all about the span; Tab goes there", () => select(active)],
+});
+onKeys(document, {
+  e: ["next error", nextError],
+  "-": ["collapse all", collapseAll],
+  "+": ["expand all", expandAll],
+  Escape: ["back to the tree", () => choose()],
+});
+watch(() => `/api/v3/trace-summaries?viewer.search=${traceId}&query.searchDepth=1000`, check);
