@@ -452,7 +452,6 @@ def test_the_facts_of_the_trace_stand_above_it(trace):
         "Services": "2",
         "Depth": "2",
         "Errors": "1",
-        "Trace id": trace_id(1),
     }
 
 

@@ -1,6 +1,6 @@
 // Everything that is known about one span.
 
-import { chip, count, duration, el, moment, named, plausible, visible } from "./text.js";
+import { count, duration, el, hue, moment, named, plausible, visible } from "./text.js";
 import { KINDS } from "./waterfall.js";
 
 const MANY = 500; // attributes, events or links that are shown
@@ -14,7 +14,7 @@ export function showSpan(content, node, trace, traceId) {
   const { status = {} } = span;
   content.replaceChildren(
     el("h2", {}, named(span.name)),
-    el("p", { class: "chips" }, chip({ name: service }), KINDS[span.kind] ?? ""),
+    el("p", { class: "chips" }, el("span", { class: "chip", "--hue": hue(service) }, named(service)), KINDS[span.kind] ?? ""),
     table([
       ["Status", el("span", { class: status.code === 2 && "bad" }, ["Unset", "OK", "Error"][status.code ?? 0] ?? "")],
       ["Message", value(status.message)],

@@ -11,9 +11,9 @@ const [grid, body, pane] = ["grid", "rows", "pane"].map($);
 const traceId = location.pathname.split("/").pop().toLowerCase().padStart(32, "0");
 const path = `/api/v3/traces/${traceId}`;
 const rows = new Map(); // span id -> its element; empty until it is near the screen
-const collapsed = new Set(); // span ids
 let trace = { nodes: [] };
 let state; // of what is shown: its summary, as text
+let collapsed = new Set(); // span ids
 let open = []; // the rows that are not inside a collapsed one
 let active; // the node that takes the keys
 let selected; // the node in the pane
@@ -43,7 +43,7 @@ function show({ services = [], spanCount, errorSpanCount = 0, viewer: { refused 
   const depth = nodes.reduce((deepest, { level }) => Math.max(deepest, level), 0);
   const facts = {
     Start: moment(first), Duration: duration(total), Spans: number(spanCount),
-    Services: number(services.length), Depth: number(depth), Errors: number(errorSpanCount), "Trace id": traceId,
+    Services: number(services.length), Depth: number(depth), Errors: number(errorSpanCount),
   };
   $("facts").replaceChildren(...Object.entries(facts).map(([key, value]) =>
     el("div", { class: key === "Errors" && errorSpanCount > 0 && "bad" }, el("dt", {}, key), el("dd", {}, value))));
@@ -61,12 +61,12 @@ function show({ services = [], spanCount, errorSpanCount = 0, viewer: { refused 
   else if (!pane.contains(document.activeElement)) showSpan($("content"), selected, trace, traceId);
 }
 
-/** Hide the rows inside collapsed spans. */
-function fold() {
-  const { nodes } = trace;
+/** Hide the rows inside the spans with these ids. */
+function fold(ids = collapsed) {
+  collapsed = new Set(ids);
   open = [];
   let end = 0;
-  for (const [i, { id, size }] of nodes.entries()) {
+  for (const [i, { id, size }] of trace.nodes.entries()) {
     const row = rows.get(id);
     row.replaceChildren();
     row.hidden = i < end;
@@ -99,60 +99,31 @@ function fill(row) {
   row.replaceChildren(...cells(node, trace, collapsed.has(id)));
 }
 
-/** Move the focus to a span, whatever is collapsed above it; the choice moves along. */
-function focus(node) {
-  const before = rows.get(active.id);
+/** Move the focus to a span, whatever is collapsed above it. The pane shows `chosen`; null closes it. */
+function go(node, chosen = selected && node) {
+  const changed = new Set([active, node, selected, chosen].filter(Boolean));
+  [active, selected] = [node, chosen];
   const row = rows.get(node.id);
-  active = node;
   if (row.hidden) {
     for (let above = node.parent; above; above = above.parent) collapsed.delete(above.id);
     fold();
   }
-  fill(before);
-  fill(row);
-  if (selected && selected !== node) select(node);
+  for (const { id } of changed) fill(rows.get(id));
+  pane.hidden = !chosen;
+  document.body.classList.toggle("with-pane", Boolean(chosen));
+  history.replaceState(null, "", chosen ? `#${chosen.id}` : location.pathname); // it always leads to what is shown
+  if (chosen) showSpan($("content"), chosen, trace, traceId);
+  pane.scrollTop = 0;
   row.focus({ preventScroll: true });
   row.scrollIntoView({ block: "nearest" });
-}
-
-/** Show a span in the pane, or close it. The address always leads to what is shown. */
-function select(node) {
-  const before = selected;
-  selected = node;
-  for (const each of [before, node]) if (each) fill(rows.get(each.id));
-  pane.hidden = !node;
-  document.body.classList.toggle("with-pane", Boolean(node));
-  history.replaceState(null, "", node ? `#${node.id}` : location.pathname);
-  if (node) showSpan($("content"), node, trace, traceId);
-  pane.scrollTop = 0;
-}
-
-function choose(node) {
-  select(node);
-  if (active) focus(node ?? active);
 }
 
 function goToAddress() {
   const id = location.hash.slice(1);
   const node = trace.byId?.get(id);
-  if (node) choose(node);
+  if (node) go(node, node);
   else if (id) warn(`The span ${visible(id)} is not in this trace.`);
-  else if (selected) choose();
-}
-
-function toggle(node) {
-  if (!collapsed.delete(node.id)) collapsed.add(node.id);
-  fold();
-}
-
-function collapseAll() {
-  for (const { id, size } of trace.nodes) if (size > 1) collapsed.add(id);
-  fold();
-}
-
-function expandAll() {
-  collapsed.clear();
-  fold();
+  else if (selected) go(active, null);
 }
 
 /** Choose the next span with an error of its own, in the order of the tree and round again. */
@@ -160,23 +131,25 @@ function nextError() {
   const { nodes } = trace;
   const failed = ({ error }) => error;
   const node = nodes.slice(nodes.indexOf(selected) + 1).find(failed) ?? nodes.find(failed);
-  if (node) choose(node);
+  if (node) go(node, node);
 }
 
-const step = (by) => focus(open[Math.min(open.length - 1, Math.max(0, open.indexOf(rows.get(active.id)) + by))].node);
+const toggle = (id) => fold(collapsed.delete(id) ? collapsed : collapsed.add(id));
+const collapseAll = () => fold(trace.nodes.filter(({ size }) => size > 1).map(({ id }) => id));
+const expandAll = () => fold([]);
+const close = () => active && go(active, null);
+const step = (by) => go(open[Math.min(open.length - 1, Math.max(0, open.indexOf(rows.get(active.id)) + by))].node);
 const isOpen = () => active.size > 1 && !collapsed.has(active.id);
 
 body.addEventListener("click", ({ target }) => {
-  const row = target.closest(".row");
-  if (!row) return;
-  if (target.matches("[aria-expanded] .twisty")) toggle(row.node);
-  else select(row.node);
-  focus(row.node);
+  const node = target.closest(".row")?.node;
+  if (target.matches("[aria-expanded] .twisty")) toggle(node.id), go(node);
+  else if (node) go(node, node);
 });
 $("next-error").addEventListener("click", nextError);
 $("collapse").addEventListener("click", collapseAll);
 $("expand").addEventListener("click", expandAll);
-$("close").addEventListener("click", () => choose());
+$("close").addEventListener("click", close);
 Object.assign($("download"), { href: path, download: `trace-${traceId}.json` });
 addEventListener("hashchange", goToAddress);
 addEventListener("scroll", paint, { passive: true });
@@ -187,16 +160,16 @@ addEventListener("resize", () => {
 onKeys(body, {
   ArrowDown: ["next span", () => step(1)],
   ArrowUp: ["previous span", () => step(-1)],
-  ArrowRight: ["open, or to the child", () => (isOpen() ? step(1) : active.size > 1 && toggle(active))],
-  ArrowLeft: ["close, or to the parent", () => (isOpen() ? toggle(active) : active.parent && focus(active.parent))],
+  ArrowRight: ["open, or to the child", () => (isOpen() ? step(1) : active.size > 1 && toggle(active.id))],
+  ArrowLeft: ["close, or to the parent", () => (isOpen() ? toggle(active.id) : active.parent && go(active.parent))],
   Home: ["first span", () => step(-Infinity)],
   End: ["last span", () => step(Infinity)],
-  Enter: ["all about the span; Tab goes there", () => select(active)],
+  Enter: ["all about the span; Tab goes there", () => go(active, active)],
 });
 onKeys(document, {
   e: ["next error", nextError],
   "-": ["collapse all", collapseAll],
   "+": ["expand all", expandAll],
-  Escape: ["back to the tree", () => choose()],
+  Escape: ["back to the tree", close],
 });
 watch(() => `/api/v3/trace-summaries?viewer.search=${traceId}&query.searchDepth=1000`, check);
