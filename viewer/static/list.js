@@ -20,10 +20,11 @@ function paint() {
   const { summaries = [], viewer: { found = 0, kept: all = 0, dropped, refused, refusedReason = "" } = {} } = latest;
   if (asked || !list.matches(":hover")) arrange(list, rows, summaries.map(({ traceId }) => traceId), () => el("li"));
   asked = false;
-  const longest = Math.max(1, ...summaries.map(spent));
-  for (const summary of summaries) fill(rows.get(summary.traceId), summary, spent(summary) / longest);
+  const shown = summaries.filter(({ traceId }) => rows.has(traceId));
+  const longest = Math.max(1, ...shown.map(spent));
+  for (const summary of shown) fill(rows.get(summary.traceId), summary, spent(summary) / longest);
 
-  const waiting = summaries.filter(({ traceId }) => !rows.has(traceId)).length;
+  const waiting = summaries.length - shown.length;
   const narrowed = search.value.trim() !== "" || errors.checked;
   kept.textContent = [
     narrowed ? `${number(found)} of ${count(all, "trace")}` : `${count(all, "trace")} kept`,
@@ -38,9 +39,9 @@ function paint() {
 }
 
 function fill(row, summary, share) {
-  row?.style.setProperty("--share", share);
+  row.style.setProperty("--share", share);
   const content = JSON.stringify(summary);
-  if (!row || row.content === content) return;
+  if (row.content === content) return;
   Object.assign(row, { content, summary });
   const { traceId, spanCount = 0, errorSpanCount = 0, orphanSpanCount = 0, services = [], viewer = {} } = summary;
   const { rootOperationName } = viewer.insteadOfRoot ?? summary;

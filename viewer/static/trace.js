@@ -7,7 +7,7 @@ import { showSpan } from "./pane.js";
 import { $, arrange, chip, count, duration, el, hue, moment, number, visible } from "./text.js";
 import { cells, drawAxis } from "./waterfall.js";
 
-const [grid, body, pane] = ["grid", "rows", "pane"].map($);
+const [body, pane] = ["rows", "pane"].map($);
 const traceId = location.pathname.split("/").pop().toLowerCase().padStart(32, "0");
 const path = `/api/v3/traces/${traceId}`;
 const rows = new Map(); // span id -> its element; empty until it is near the screen
@@ -63,6 +63,7 @@ function show({ services = [], spanCount, errorSpanCount = 0, viewer: { refused 
 
 /** Hide the rows inside the spans with these ids. */
 function fold(ids = collapsed) {
+  const focused = body.contains(document.activeElement);
   collapsed = new Set(ids);
   open = [];
   let end = 0;
@@ -76,6 +77,7 @@ function fold(ids = collapsed) {
   }
   while (active && rows.get(active.id).hidden) active = active.parent;
   paint();
+  if (focused) rows.get(active.id).focus({ preventScroll: true });
 }
 
 /** Fill the rows that are near the screen. */
