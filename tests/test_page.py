@@ -245,9 +245,23 @@ def test_a_row_stays_where_it_is_under_the_pointer(page):
     page.traces.first.hover()
     before = page.traces.first.bounding_box()
     page.send(request(span("second", trace=2)))
-    expect(page.locator("#kept")).to_contain_text("1 new waits for the pointer to leave")
+    expect(page.get_by_role("status")).to_have_text("1 more when the pointer leaves the list")
     assert page.traces.all_inner_texts() == ["first"]
     assert page.traces.first.bounding_box() == before
+
+
+def test_a_row_stays_where_it_is_while_one_above_it_grows(page):
+    page = page(width=400)
+    page.send(request(span("below", trace=1)), request(span("above", trace=2)))
+    expect(page.traces).to_have_text(["above", "below"])
+    page.traces.last.hover()
+    before = page.traces.last.bounding_box()
+    for number in range(5):
+        page.send(request(span(trace=2), service=f"a service with a long name {number}"))
+    expect(page.get_by_role("status")).to_have_text("1 more when the pointer leaves the list")
+    assert page.traces.last.bounding_box() == before
+    page.mouse.move(1, 1)
+    expect(page.locator("#traces li").first.locator(".chip")).to_have_count(6)
 
 
 def test_what_waits_comes_in_when_the_pointer_leaves(page):
@@ -255,7 +269,7 @@ def test_what_waits_comes_in_when_the_pointer_leaves(page):
     page.send(request(span("first", trace=1)))
     page.traces.first.hover()
     page.send(request(span("second", trace=2)))
-    expect(page.locator("#kept")).to_contain_text("1 new waits")
+    expect(page.get_by_role("status")).to_be_visible()
     page.mouse.move(1, 1)
     expect(page.traces).to_have_text(["second", "first"])
 
@@ -342,6 +356,17 @@ def test_the_question_mark_lists_the_keys(page, path):
     expect(page.locator("#keys")).to_contain_text("these keys")
     page.press("Escape")
     expect(page.locator("#keys")).to_be_hidden()
+
+
+def test_escape_closes_the_keys_and_nothing_else(page):
+    page = page()
+    page.get_by_role("searchbox").fill("shop")
+    page.locator("h1").click()
+    page.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    page.press("Escape")
+    expect(page.locator("#keys")).to_be_hidden()
+    expect(page.get_by_role("searchbox")).to_have_value("shop")
 
 
 def test_a_thousand_traces_are_listed(page):
@@ -685,6 +710,39 @@ def test_a_trace_grows_while_the_reader_looks_at_it(trace):
     expect(page.pane().get_by_role("heading", level=2)).to_have_text("ship")
 
 
+def test_a_row_that_moves_keeps_the_focus(trace):
+    page = trace(request(span("lost", id=5, parent=4, start=1), span("root", id=1, start=2)))
+    page.row("lost").focus()
+    page.press("ArrowDown")
+    page.send(request(span("found", id=4, parent=1, start=3)))
+    expect(page.rows).to_have_count(3)
+    assert page.tree() == [(1, "root"), (2, "found"), (3, "lost")]
+    expect(page.row("root")).to_be_focused()
+
+
+def test_a_trace_is_called_after_its_root(trace):
+    page = trace(request(span("lost", id=5, parent=4, start=1), span("root", id=1, start=2)))
+    expect(page.get_by_role("heading", level=1)).to_have_text("root")
+
+
+def test_what_the_reader_marked_stays_marked_while_the_trace_grows(trace):
+    page = trace(*shop(), path=f"#{2:016x}")
+    page.evaluate("getSelection().selectAllChildren(document.querySelector('#content h2'))")
+    page.send(request(span("more", id=9, parent=1)))
+    expect(page.rows).to_have_count(4)
+    assert page.evaluate("String(getSelection())") == "pay"
+
+
+def test_a_trace_that_was_cut_off_on_its_way_is_read_again(page):
+    page = page(None)
+    page.send(*shop())
+    cut = {"status": 200, "content_type": "application/json", "body": '{"result":'}
+    page.route("**/api/v3/traces/*", lambda route: route.fulfill(**cut), times=1)
+    page.open(f"/trace/{trace_id(1)}")
+    expect(page.rows).to_have_count(3)
+    expect(page.locator("#trouble")).to_be_hidden()
+
+
 def test_the_download_is_the_otlp_json(trace, tmp_path):
     page = trace(*shop())
     with page.expect_download() as download:
@@ -825,7 +883,7 @@ def test_of_a_megabyte_of_text_the_beginning_is_shown(trace):
     assert len(page.rows.locator(".title").inner_text()) < 400
     page.rows.first.click()
     expect(page.told("key")).to_contain_text("1,000,000 characters in all: see the download")
-    assert 10_000 < len(page.told("key").inner_text()) < 30_000
+    assert 5_000 < len(page.told("key").inner_text()) < 20_000
 
 
 def test_a_thousand_attributes_and_events_are_counted(trace):
@@ -833,7 +891,7 @@ def test_a_thousand_attributes_and_events_are_counted(trace):
     events = [Span.Event(name=f"event {n}") for n in range(1000)]
     page = trace(request(span("full", attributes=attributes, events=events)))
     page.rows.first.click()
-    expect(page.pane().get_by_text("and 500 more: see the download")).to_have_count(2)
+    expect(page.pane().get_by_text("and 900 more: see the download")).to_have_count(2)
 
 
 def test_a_span_without_a_name_can_be_chosen(trace):

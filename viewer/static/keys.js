@@ -11,9 +11,8 @@ export function onKeys(place, actions) {
   }
   place.addEventListener("keydown", (event) => {
     const typing = event.target.matches("input[type=search]") && event.key !== "Escape";
-    if (typing || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(actions, event.key)) return;
+    if (typing || $("keys").matches(":popover-open") || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(actions, event.key)) return;
     event.preventDefault();
-    $("keys").hidePopover();
     actions[event.key][1]();
   });
 }

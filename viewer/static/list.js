@@ -4,7 +4,7 @@ import { onKeys } from "./keys.js";
 import { watch } from "./live.js";
 import { $, ago, arrange, chip, count, duration, el, errorMark, moment, named, number, plausible, visible } from "./text.js";
 
-const [list, search, errors, pause, kept] = ["traces", "search", "errors", "pause", "kept"].map($);
+const [list, search, errors, pause] = ["traces", "search", "errors", "pause"].map($);
 const rows = new Map(); // trace id -> its <li>
 let latest; // what the viewer said last
 let asked = true; // whether the reader waits for the answer, and wants the rows to move
@@ -15,25 +15,27 @@ const timed = (summary) => plausible(start(summary)) && plausible(end(summary));
 const spent = (summary) => (timed(summary) ? Number(end(summary) - start(summary)) : 0);
 const started = (summary) => (timed(summary) ? ago(start(summary)) : "");
 
-/** Bring the rows up to date. None moves under the reader's pointer: new ones wait until it leaves. */
+/** Bring the page up to date. Nothing moves under the reader's pointer: what is new waits until it leaves. */
 function paint() {
-  const { summaries = [], viewer: { found = 0, kept: all = 0, dropped, refused, refusedReason = "" } = {} } = latest;
-  if (asked || !list.matches(":hover")) arrange(list, rows, summaries.map(({ traceId }) => traceId), () => el("li"));
+  const { summaries = [], viewer: { found = 0, kept = 0, dropped, refused, refusedReason = "" } = {} } = latest;
+  const waiting = summaries.filter((summary) => rows.get(summary.traceId)?.content !== JSON.stringify(summary)).length;
+  const held = waiting > 0 && !asked && list.matches(":hover");
+  $("waiting").hidden = !held;
+  $("waiting").textContent = `${number(waiting)} more when the pointer leaves the list`;
+  if (held) return;
   asked = false;
-  const shown = summaries.filter(({ traceId }) => rows.has(traceId));
-  const longest = Math.max(1, ...shown.map(spent));
-  for (const summary of shown) fill(rows.get(summary.traceId), summary, spent(summary) / longest);
+  arrange(list, rows, summaries.map(({ traceId }) => traceId), () => el("li"));
+  const longest = Math.max(1, ...summaries.map(spent));
+  for (const summary of summaries) fill(rows.get(summary.traceId), summary, spent(summary) / longest);
 
-  const waiting = summaries.length - shown.length;
   const narrowed = search.value.trim() !== "" || errors.checked;
-  kept.textContent = [
-    narrowed ? `${number(found)} of ${count(all, "trace")}` : `${count(all, "trace")} kept`,
+  $("kept").textContent = [
+    narrowed ? `${number(found)} of ${count(kept, "trace")}` : `${count(kept, "trace")} kept`,
     found > summaries.length && `the newest ${number(summaries.length)} shown`,
-    waiting && `${number(waiting)} new ${waiting === 1 ? "waits" : "wait"} for the pointer to leave`,
     dropped && `${number(dropped)} dropped for room`,
     refused && `${count(refused, "span")} refused`,
   ].filter(Boolean).join(" · ");
-  kept.title = visible(refusedReason);
+  $("kept").title = visible(refusedReason);
   $("nothing").hidden = found > 0 || !narrowed;
   $("empty").hidden = found > 0 || narrowed;
 }
@@ -62,7 +64,7 @@ function fill(row, summary, share) {
     el("time", { title: timed(summary) && moment(start(summary)) }, started(summary)),
     el("code", { title: traceId }, traceId.slice(0, 8)),
   );
-  if (focused) row.querySelector("a").focus();
+  if (focused) row.querySelector("a").focus({ preventScroll: true });
 }
 
 /** Where to read what the reader asks for. */

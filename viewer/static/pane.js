@@ -3,8 +3,8 @@
 import { count, duration, el, hue, moment, named, plausible, visible } from "./text.js";
 import { KINDS } from "./waterfall.js";
 
-const MANY = 500; // attributes, events or links that are shown
-const LONG = 20_000; // characters of a value that are shown
+const MANY = 100; // attributes, events or links that are shown
+const LONG = 10_000; // characters of a value that are shown
 
 const soft = (text) => el("span", { class: "soft" }, text);
 
@@ -94,5 +94,5 @@ function toCopy(text, what) {
     await navigator.clipboard.writeText(text);
     button.ariaLabel = button.textContent = "copied";
   });
-  return [el("code", {}, text), button];
+  return [el("code", {}, text), navigator.clipboard && button]; // which is there on localhost, and over HTTPS
 }

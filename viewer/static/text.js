@@ -12,8 +12,8 @@ const sign = (character) => `⟨U+${character.codePointAt(0).toString(16).toUppe
 
 /** The text in one line, or with its lines kept, and at most `limit` characters of it. */
 export function visible(text, { lines = false, limit = 300 } = {}) {
-  const cut = text.length > limit ? `${text.slice(0, limit)}…` : text;
-  return cut.toWellFormed().replace(UNSEEN, (c) => (lines && LINE_BREAKS.includes(c) ? c : sign(c)));
+  const shown = text.slice(0, limit).toWellFormed().replace(UNSEEN, (c) => (lines && LINE_BREAKS.includes(c) ? c : sign(c)));
+  return text.length > limit || shown.length > limit ? `${shown.slice(0, limit)}…` : shown;
 }
 
 export const $ = (id) => document.getElementById(id);
@@ -32,6 +32,7 @@ export function el(name, attributes = {}, ...children) {
 /** Make the children of `parent` those of `items`, in their order. `elements` maps them: what is there stays. */
 export function arrange(parent, elements, items, make) {
   const wanted = new Set(items);
+  const focused = document.activeElement;
   for (const [item, element] of elements) if (!wanted.has(item)) element.remove(), elements.delete(item);
   let place = parent.firstElementChild;
   for (const item of items) {
@@ -39,6 +40,7 @@ export function arrange(parent, elements, items, make) {
     if (elements.get(item) === place) place = place.nextElementSibling;
     else parent.insertBefore(elements.get(item), place);
   }
+  focused.focus({ preventScroll: true }); // what moves loses it
 }
 
 /** A name from a span, kept apart from the direction of the text around it. */

@@ -23,12 +23,13 @@ async function check({ summaries = [] }) {
   const summary = summaries.find((each) => each.traceId === traceId);
   const now = JSON.stringify(summary);
   if (summary && now === state) return;
+  state = undefined;
   const answer = summary && (await fetch(path));
-  state = answer?.ok ? now : undefined;
-  if (!state && active) return warn("The viewer keeps this trace no longer: it has left to make room. Do not reload this page.");
-  if (!state) return warn(`The trace ${visible(traceId)} is not here: it has not come yet, or it has left. If it comes, it shows.`);
+  if (!answer?.ok && active) return warn("The viewer keeps this trace no longer: it has left to make room. Do not reload this page.");
+  if (!answer?.ok) return warn(`The trace ${visible(traceId)} is not here: it has not come yet, or it has left. If it comes, it shows.`);
   trace = readTrace((await answer.json()).result);
   show(summary);
+  state = now;
 }
 
 function warn(text) {
@@ -36,18 +37,19 @@ function warn(text) {
   $("warning").hidden = !text;
 }
 
-function show({ services = [], spanCount, errorSpanCount = 0, viewer: { refused } = {} }) {
+function show(summary) {
   const { nodes, byId, first, total } = trace;
-  $("name").textContent = visible(nodes[0].span.name ?? "") || "(no name)";
+  const { services = [], spanCount, errorSpanCount = 0, viewer: { insteadOfRoot = summary, refused } = {} } = summary;
+  $("name").textContent = visible(insteadOfRoot.rootOperationName ?? "") || "(no name)";
   document.title = `${$("name").textContent} · ${traceId.slice(0, 8)}`;
-  const depth = nodes.reduce((deepest, { level }) => Math.max(deepest, level), 0);
   const facts = {
-    Start: moment(first), Duration: duration(total), Spans: number(spanCount),
-    Services: number(services.length), Depth: number(depth), Errors: number(errorSpanCount),
+    Start: moment(first), Duration: duration(total), Services: number(new Set(nodes.map(({ service }) => service)).size),
+    Depth: number(nodes.reduce((depth, { level }) => Math.max(depth, level), 0)),
+    Spans: number(spanCount), Errors: number(errorSpanCount),
   };
   $("facts").replaceChildren(...Object.entries(facts).map(([key, value]) =>
     el("div", { class: key === "Errors" && errorSpanCount > 0 && "bad" }, el("dt", {}, key), el("dd", {}, value))));
-  $("services").replaceChildren(...services.slice(0, 50).map(chip));
+  $("services").replaceChildren(...services.map(chip));
   $("next-error").disabled = errorSpanCount === 0;
   warn(refused ? `${count(refused, "span")} more came than one trace can hold here.` : "");
   $("found").hidden = false;
@@ -58,7 +60,7 @@ function show({ services = [], spanCount, errorSpanCount = 0, viewer: { refused 
   selected = byId.get(selected?.id);
   fold();
   if (!selected) goToAddress();
-  else if (!pane.contains(document.activeElement)) showSpan($("content"), selected, trace, traceId);
+  else if (!pane.contains(document.activeElement) && getSelection().isCollapsed) showSpan($("content"), selected, trace, traceId);
 }
 
 /** Hide the rows inside the spans with these ids. */
@@ -132,7 +134,8 @@ function goToAddress() {
 function nextError() {
   const { nodes } = trace;
   const failed = ({ error }) => error;
-  const node = nodes.slice(nodes.indexOf(selected) + 1).find(failed) ?? nodes.find(failed);
+  const from = selected ? nodes.indexOf(selected) + 1 : nodes.indexOf(active);
+  const node = nodes.slice(from).find(failed) ?? nodes.find(failed);
   if (node) go(node, node);
 }
 
@@ -155,8 +158,8 @@ $("close").addEventListener("click", close);
 Object.assign($("download"), { href: path, download: `trace-${traceId}.json` });
 addEventListener("hashchange", goToAddress);
 addEventListener("scroll", paint, { passive: true });
-addEventListener("resize", () => {
-  paint();
+addEventListener("resize", paint);
+matchMedia("(max-width: 1000px)").addEventListener("change", () => { // the pane moves
   if (selected) rows.get(selected.id).scrollIntoView({ block: "nearest" });
 });
 onKeys(body, {
