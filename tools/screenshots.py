@@ -71,7 +71,8 @@ def take(viewer: str, healthy: str, broken: str) -> None:
             picture("trace", 1200, 480)
             page.goto(f"{viewer}/trace/{broken}")
             page.locator(".row").last.click()
-            picture("error", 1200, 570)  # down to the stack trace, which holds paths of this machine
+            stack = page.get_by_text("exception.stacktrace").bounding_box()
+            picture("error", 1200, int(stack["y"] - 2))  # it holds paths of this machine
         browser.close()
 
 
