@@ -605,6 +605,14 @@ def test_next_error_goes_to_each_and_round(trace):
     expect(page.row("span 3")).to_be_focused()
 
 
+def test_next_error_goes_on_where_the_reader_is(trace):
+    page = trace(request(*(span(f"span {n}", id=n + 1, parent=min(n, 1), start=n, failed=True) for n in range(3))))
+    for name in ("span 0", "span 1", "span 2", "span 0"):
+        page.press("e")
+        expect(page.row(name)).to_be_focused()
+        page.press("Escape")
+
+
 def test_without_errors_there_is_no_next_one(trace):
     expect(trace(*shop()).get_by_role("button", name="Next error")).to_be_disabled()
 

@@ -19,7 +19,7 @@ const started = (summary) => (timed(summary) ? ago(start(summary)) : "");
 function paint() {
   const { summaries = [], viewer: { found = 0, kept = 0, dropped, refused, refusedReason = "" } = {} } = latest;
   const waiting = summaries.filter((summary) => rows.get(summary.traceId)?.content !== JSON.stringify(summary)).length;
-  const held = waiting > 0 && !asked && list.matches(":hover");
+  const held = waiting > 0 && !asked && list.matches(":hover") && matchMedia("(hover)").matches; // a finger never leaves
   $("waiting").hidden = !held;
   $("waiting").textContent = `${number(waiting)} more when the pointer leaves the list`;
   if (held) return;

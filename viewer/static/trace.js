@@ -16,7 +16,7 @@ let state; // of what is shown: its summary, as text
 let collapsed = new Set(); // span ids
 let open = []; // the rows that are not inside a collapsed one
 let active; // the node that takes the keys
-let selected; // the node in the pane
+let selected; // the node in the pane; null when it was closed
 
 /** Look whether the trace has changed, and only then read all of it. */
 async function check({ summaries = [] }) {
@@ -57,7 +57,7 @@ function show(summary) {
   arrange(body, rows, nodes.map(({ id }) => id), () => el("div", { role: "row", class: "row" }));
   for (const node of nodes) rows.get(node.id).node = node;
   active = byId.get(active?.id) ?? nodes[0];
-  selected = byId.get(selected?.id);
+  selected &&= byId.get(selected.id);
   fold();
   if (!selected) goToAddress();
   else if (!pane.contains(document.activeElement) && getSelection().isCollapsed) showSpan($("content"), selected, trace, traceId);
@@ -134,7 +134,7 @@ function goToAddress() {
 function nextError() {
   const { nodes } = trace;
   const failed = ({ error }) => error;
-  const from = selected ? nodes.indexOf(selected) + 1 : nodes.indexOf(active);
+  const from = nodes.indexOf(active) + (selected === undefined ? 0 : 1);
   const node = nodes.slice(from).find(failed) ?? nodes.find(failed);
   if (node) go(node, node);
 }
