@@ -668,7 +668,10 @@ def test_a_screen_reader_knows_the_tree(trace):
         ["2", "false", None, "-1"],
         ["2", "false", None, "-1"],
     ]
-    expect(page.get_by_role("treegrid", name="Spans").get_by_role("row")).to_have_count(4)
+    grid = page.get_by_role("treegrid", name="Spans")
+    expect(grid).to_have_attribute("aria-rowcount", "4")
+    indices = [row.get_attribute("aria-rowindex") for row in grid.get_by_role("row").all()]
+    assert indices == ["1", "2", "3", "4"]
 
 
 def test_a_link_leads_straight_to_a_span(trace):
@@ -992,7 +995,7 @@ def test_dark_and_light_follow_the_system(page, path):
     assert light > 700 > 150 > dark
 
 
-@pytest.mark.parametrize("state", ["empty", "list", "trace", "pane", "keys"])
+@pytest.mark.parametrize("state", ["empty", "list", "trace", "pane", "keys", "big"])
 def test_axe_finds_nothing_to_complain_about(page, state):
     page = page(bypass_csp=True)  # for axe's own script
     if state != "empty":
@@ -1001,6 +1004,10 @@ def test_axe_finds_nothing_to_complain_about(page, state):
     if state in ("trace", "pane"):
         page.open(f"/trace/{trace_id(1)}" + f"#{2:016x}" * (state == "pane"))
         expect(page.rows).to_have_count(3)
+    if state == "big":
+        page.send(wide(500))
+        page.open(f"/trace/{trace_id(1)}")
+        expect(page.locator("#facts")).to_contain_text("500")
     if state == "keys":
         page.press("?")
     for width, scheme in ((1280, "light"), (400, "dark")):

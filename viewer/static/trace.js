@@ -72,11 +72,13 @@ function fold(ids = collapsed) {
   for (const [i, { id, size }] of trace.nodes.entries()) {
     const row = rows.get(id);
     row.replaceChildren();
+    row.ariaHidden = true; // a row is one when it has its cells
     row.hidden = i < end;
     if (row.hidden) continue;
-    open.push(row);
+    row.ariaRowIndex = open.push(row) + 1; // behind the head
     if (collapsed.has(id)) end = i + size;
   }
+  $("grid").ariaRowCount = open.length + 1;
   while (active && rows.get(active.id).hidden) active = active.parent;
   paint();
   if (focused) rows.get(active.id).focus({ preventScroll: true });
@@ -96,6 +98,7 @@ function fill(row) {
   const { node } = row;
   const { id, level, size, service } = node;
   row.style.setProperty("--hue", hue(service));
+  row.ariaHidden = null;
   row.tabIndex = node === active ? 0 : -1;
   row.ariaLevel = level;
   row.ariaExpanded = size > 1 ? !collapsed.has(id) : null;
