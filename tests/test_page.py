@@ -855,6 +855,14 @@ def test_an_id_is_copied(trace):
     assert page.evaluate("navigator.clipboard.readText()") == f"{2:016x}"
 
 
+def test_where_nothing_can_be_copied_there_is_no_button_for_it(page):
+    page = page(None)
+    page.add_init_script("delete Navigator.prototype.clipboard")  # as on an address without TLS
+    page.send(*shop())
+    page.open(f"/trace/{trace_id(1)}#{2:016x}")
+    expect(page.told("Span id")).to_have_text(f"{2:016x}")
+
+
 # Hostile and huge
 
 MARKUP = "<img src=x onerror=document.title='pwned'><script>document.title='pwned'</script>"
@@ -982,6 +990,15 @@ def test_the_chosen_span_stays_on_screen_when_the_window_narrows(trace):
     page.row("span 20").click()
     page.set_viewport_size({"width": 400, "height": 800})
     wait_until(lambda: page.evaluate(CHOSEN_ABOVE_PANE), "the row above the pane")
+
+
+def test_a_reader_who_scrolled_on_stays_there_when_the_height_changes(trace):
+    """As it does on a phone that hides the bar of addresses."""
+    page = trace(wide(200), width=400, height=700, path=f"#{2:016x}")
+    page.evaluate("scrollTo(0, 4000)")
+    page.set_viewport_size({"width": 400, "height": 756})
+    wait_until(lambda: page.evaluate("innerHeight") == 756, "the new height")
+    assert page.evaluate("new Promise(requestAnimationFrame).then(() => scrollY)") == 4000
 
 
 @pytest.mark.parametrize("path", ["/", f"/trace/{trace_id(1)}"])
