@@ -913,6 +913,14 @@ def test_a_thousand_attributes_and_events_are_counted(trace):
     expect(page.pane().get_by_text("and 900 more: see the download")).to_have_count(2)
 
 
+def test_of_very_many_services_the_first_are_shown_and_all_counted(trace):
+    page = trace(*(request(span(), service=f"service {number}") for number in range(90)))
+    expect(page.locator("#services")).to_contain_text("and 70 more")
+    expect(page.locator("#facts")).to_contain_text("Services90")
+    page.open("/")
+    expect(page.locator("#traces .chips")).to_contain_text("and 70 more")
+
+
 def test_a_span_without_a_name_can_be_chosen(trace):
     page = trace(request(span("")))
     page.row("(no name)").click()

@@ -2,7 +2,7 @@
 
 import { onKeys } from "./keys.js";
 import { watch } from "./live.js";
-import { $, ago, arrange, chip, count, duration, el, errorMark, moment, named, number, plausible, visible } from "./text.js";
+import { $, ago, arrange, chips, count, duration, el, errorMark, moment, named, number, plausible, visible } from "./text.js";
 
 const [list, search, errors, pause] = ["traces", "search", "errors", "pause"].map($);
 const rows = new Map(); // trace id -> its <li>
@@ -57,7 +57,7 @@ function fill(row, summary, share) {
     el("div", { class: "what" },
       el("a", { href: `/trace/${traceId}` }, named(rootOperationName)),
       ...notes.map((note) => el("span", { class: "note" }, note))),
-    el("div", { class: "chips" }, ...services.map(chip)),
+    el("div", { class: "chips" }, ...chips(services)),
     el("span", { class: "spans" }, count(spanCount, "span")),
     el("span", { class: "errors bad" }, ...(errorSpanCount ? [errorMark(), count(errorSpanCount, "error")] : [])),
     el("span", { class: "duration" }, timed(summary) ? duration(spent(summary)) : "no valid time"),

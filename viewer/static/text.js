@@ -87,8 +87,12 @@ export function hue(service) {
 export const errorMark = (below = false) =>
   el("span", { class: below ? "error-mark below" : "error-mark", role: "img", "aria-label": below ? "error below" : "error" }, "!");
 
-/** A chip with the service's name, its spans and its errors. */
-export const chip = ({ name = "", spanCount = 0, errorSpanCount = 0 }) =>
+/** A chip for each service, with its name, its spans and its errors; of very many the first. */
+export const chips = (services) => [
+  ...services.slice(0, 20).map(chip),
+  ...(services.length > 20 ? [el("span", { class: "soft" }, `and ${services.length - 20} more`)] : []),
+];
+const chip = ({ name = "", spanCount = 0, errorSpanCount = 0 }) =>
   el("span", { class: "chip", "--hue": hue(name), title: `${visible(name)}: ${count(spanCount, "span")}, ${errorSpanCount} in error` },
     named(name), el("b", {}, number(spanCount)),
     ...(errorSpanCount ? [errorMark(), el("b", { class: "bad" }, number(errorSpanCount))] : []));

@@ -4,7 +4,7 @@ import { onKeys } from "./keys.js";
 import { watch } from "./live.js";
 import { readTrace } from "./model.js";
 import { showSpan } from "./pane.js";
-import { $, arrange, chip, count, duration, el, hue, moment, number, visible } from "./text.js";
+import { $, arrange, chips, count, duration, el, hue, moment, number, visible } from "./text.js";
 import { cells, drawAxis } from "./waterfall.js";
 
 const [body, pane] = ["rows", "pane"].map($);
@@ -49,7 +49,7 @@ function show(summary) {
   };
   $("facts").replaceChildren(...Object.entries(facts).map(([key, value]) =>
     el("div", { class: key === "Errors" && errorSpanCount > 0 && "bad" }, el("dt", {}, key), el("dd", {}, value))));
-  $("services").replaceChildren(...services.map(chip));
+  $("services").replaceChildren(...chips(services));
   $("next-error").disabled = errorSpanCount === 0;
   warn(refused ? `${count(refused, "span")} more came than one trace can hold here.` : "");
   $("found").hidden = false;
