@@ -11,7 +11,8 @@ export function onKeys(place, actions) {
   }
   place.addEventListener("keydown", (event) => {
     const typing = event.target.matches("input[type=search]") && event.key !== "Escape";
-    if (typing || $("keys").matches(":popover-open") || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(actions, event.key)) return;
+    const elsewhere = event.ctrlKey || event.metaKey || event.altKey || $("keys").matches(":popover-open");
+    if (typing || elsewhere || !Object.hasOwn(actions, event.key)) return;
     event.preventDefault();
     actions[event.key][1]();
   });

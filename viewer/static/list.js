@@ -18,15 +18,16 @@ const started = (summary) => (timed(summary) ? ago(start(summary)) : "");
 /** Bring the page up to date. Nothing moves under the reader's pointer: what is new waits until it leaves. */
 function paint() {
   const { summaries = [], viewer: { found = 0, kept = 0, dropped, refused, refusedReason = "" } = {} } = latest;
-  const waiting = summaries.filter((summary) => rows.get(summary.traceId)?.content !== JSON.stringify(summary)).length;
-  const held = waiting > 0 && !asked && list.matches(":hover") && matchMedia("(hover)").matches; // a finger never leaves
+  const news = summaries.filter((summary) => rows.get(summary.traceId)?.content !== JSON.stringify(summary));
+  const held = news.length > 0 && !asked && list.matches(":hover") && matchMedia("(hover)").matches; // a finger never leaves
   $("waiting").hidden = !held;
-  $("waiting").textContent = `${number(waiting)} more when the pointer leaves the list`;
+  $("waiting").textContent = `${number(news.length)} more when the pointer leaves the list`;
   if (held) return;
   asked = false;
   arrange(list, rows, summaries.map(({ traceId }) => traceId), () => el("li"));
+  for (const summary of news) fill(rows.get(summary.traceId), summary);
   const longest = Math.max(1, ...summaries.map(spent));
-  for (const summary of summaries) fill(rows.get(summary.traceId), summary, spent(summary) / longest);
+  for (const summary of summaries) rows.get(summary.traceId).style.setProperty("--share", spent(summary) / longest);
 
   const narrowed = search.value.trim() !== "" || errors.checked;
   $("kept").textContent = [
@@ -40,11 +41,8 @@ function paint() {
   $("empty").hidden = found > 0 || narrowed;
 }
 
-function fill(row, summary, share) {
-  row.style.setProperty("--share", share);
-  const content = JSON.stringify(summary);
-  if (row.content === content) return;
-  Object.assign(row, { content, summary });
+function fill(row, summary) {
+  Object.assign(row, { summary, content: JSON.stringify(summary) });
   const { traceId, spanCount = 0, errorSpanCount = 0, orphanSpanCount = 0, services = [], viewer = {} } = summary;
   const { rootOperationName } = viewer.insteadOfRoot ?? summary;
   const notes = [

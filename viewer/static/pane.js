@@ -56,8 +56,8 @@ function most(items = [], dropped, make) {
   const more = [
     items.length > MANY && `and ${items.length - MANY} more: see the download`,
     dropped && `${dropped} more were dropped before they were sent`,
-  ];
-  return [...make(items.slice(0, MANY)), el("p", { class: "soft" }, more.filter(Boolean).join("; "))];
+  ].filter(Boolean);
+  return [...make(items.slice(0, MANY)), ...more.map((text) => el("p", { class: "soft" }, text))];
 }
 
 /** Events or links, each under the heading that `head` gives it. */

@@ -87,12 +87,13 @@ export function hue(service) {
 export const errorMark = (below = false) =>
   el("span", { class: below ? "error-mark below" : "error-mark", role: "img", "aria-label": below ? "error below" : "error" }, "!");
 
+const chip = ({ name = "", spanCount = 0, errorSpanCount = 0 }) =>
+  el("span", { class: "chip", "--hue": hue(name), title: `${visible(name)}: ${count(spanCount, "span")}, ${errorSpanCount} in error` },
+    named(name), el("b", {}, number(spanCount)),
+    ...(errorSpanCount ? [errorMark(), el("b", { class: "bad" }, number(errorSpanCount))] : []));
+
 /** A chip for each service, with its name, its spans and its errors; of very many the first. */
 export const chips = (services) => [
   ...services.slice(0, 20).map(chip),
   ...(services.length > 20 ? [el("span", { class: "soft" }, `and ${services.length - 20} more`)] : []),
 ];
-const chip = ({ name = "", spanCount = 0, errorSpanCount = 0 }) =>
-  el("span", { class: "chip", "--hue": hue(name), title: `${visible(name)}: ${count(spanCount, "span")}, ${errorSpanCount} in error` },
-    named(name), el("b", {}, number(spanCount)),
-    ...(errorSpanCount ? [errorMark(), el("b", { class: "bad" }, number(errorSpanCount))] : []));

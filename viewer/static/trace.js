@@ -10,7 +10,7 @@ import { cells, drawAxis } from "./waterfall.js";
 const [body, pane] = ["rows", "pane"].map($);
 const traceId = location.pathname.split("/").pop().toLowerCase().padStart(32, "0");
 const path = `/api/v3/traces/${traceId}`;
-const rows = new Map(); // span id -> its element; empty until it is near the screen
+const rows = new Map(); // span id -> its element, which is empty until it is near the screen
 let trace = { nodes: [] };
 let state; // of what is shown: its summary, as text
 let collapsed = new Set(); // span ids
