@@ -219,18 +219,10 @@ def test_the_bar_of_a_duration_is_relative_to_the_longest(page):
     assert shares == ["0.25", "1"]
 
 
-def test_a_trace_with_an_impossible_time_does_not_spoil_the_bars(page):
-    page = page()
-    page.send(request(span("good", trace=1), span("bad", trace=2, start_time_unix_nano=1)))
-    row = page.locator("#traces li").filter(has_text="good")
-    expect(row).to_have_attribute("style", re.compile("--share: 1"))
-    expect(page.locator("#traces li").filter(has_text="bad").locator(".duration")).to_have_text("no valid time")
-
-
 def test_what_is_missing_in_a_trace_is_marked(page):
     page = page()
     page.send(request(span("/ping", parent=9)))
-    expect(page.locator("#traces .note")).to_have_text(["no root", "1 span without a parent"])
+    expect(page.locator("#traces .note")).to_have_text(["1 span without a parent"])
 
 
 def test_what_left_for_room_is_told(page):
@@ -303,7 +295,7 @@ def test_a_search_that_finds_nothing_says_so(page):
     page.send(*shop())
     page.get_by_role("searchbox").fill("nowhere")
     expect(page.locator("#nothing")).to_be_visible()
-    page.get_by_role("button", name="Show all").click()
+    page.press("Escape")
     expect(page.traces).to_have_text(["order"])
 
 
@@ -332,7 +324,7 @@ def test_the_list_is_reached_by_keys_alone(page):
     page.send(request(span("one", trace=1), span("two", trace=2)))
     expect(page.traces).to_have_count(2)
     page.press("/")
-    for _ in ("errors only", "pause", "two", "one"):
+    for _ in ("errors only", "two", "one"):
         page.press("Tab")
     expect(page.locator(":focus")).to_have_text("one")
     page.press("Enter")
@@ -536,10 +528,9 @@ def test_a_clock_that_is_ahead_is_shown_as_it_is(trace):
     expect(page.told("Start")).to_contain_text("10 ms into the trace")
 
 
-def test_one_bad_time_does_not_squeeze_the_others(trace):
+def test_a_time_that_was_not_set_does_not_squeeze_the_others(trace):
     page = trace(*shop(), request(span("never", id=9, parent=1, start_time_unix_nano=0)))
-    expect(page.locator("#facts")).to_contain_text("100 ms")
-    expect(page.row("never").locator(".length")).to_have_text("no valid time")
+    expect(page.locator("#facts")).to_contain_text("Duration100 ms")
 
 
 def test_a_span_that_ends_before_it_starts_is_shown_so(trace):
@@ -959,7 +950,6 @@ def test_a_trace_10000_spans_deep_is_shown(trace):
     page.rows.first.focus()
     page.press("End")
     expect(page.locator(":focus")).to_have_attribute("aria-level", "10000")
-    expect(page.locator(":focus")).to_contain_text("level 10000")
     assert page.locator(":focus .title").bounding_box()["width"] > 30
 
 
@@ -984,20 +974,6 @@ def test_the_timeline_is_there_beside_or_above_the_pane(trace, width):
     page.set_viewport_size({"width": width, "height": 800})
     # In one step, since the rows are drawn anew meanwhile.
     wait_until(lambda: page.evaluate("document.querySelector('.track').clientWidth") > 100, "room for the bars")
-
-
-CHOSEN_ABOVE_PANE = """() => {
-  const { top, bottom } = document.querySelector("[aria-selected=true]")?.getBoundingClientRect() ?? {};
-  return top >= 0 && bottom <= document.getElementById("pane").getBoundingClientRect().top;
-}"""
-
-
-def test_the_chosen_span_stays_on_screen_when_the_window_narrows(trace):
-    page = trace(wide(100))
-    page.set_viewport_size({"width": 1280, "height": 800})
-    page.row("span 20").click()
-    page.set_viewport_size({"width": 400, "height": 800})
-    wait_until(lambda: page.evaluate(CHOSEN_ABOVE_PANE), "the row above the pane")
 
 
 def test_a_reader_who_scrolled_on_stays_there_when_the_height_changes(trace):

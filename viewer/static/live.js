@@ -2,9 +2,9 @@
 
 import { $ } from "./text.js";
 
-/** Call `show` with the answer to `address()` whenever it changes, as long as `wanted()`. Returns how to ask anew. */
+/** Call `show` with each new answer to `address()`, as long as `wanted()`. Returns how to ask anew. */
 export function watch(address, show, wanted = () => true) {
-  let timer, request, last;
+  let timer, request, tag;
 
   async function ask() {
     clearTimeout(timer);
@@ -12,24 +12,22 @@ export function watch(address, show, wanted = () => true) {
     const { signal } = (request = new AbortController());
     const began = performance.now();
     try {
-      const answer = await fetch(address(), { signal }); // with its ETag, the browser sees to that
-      if (!answer.ok) throw new Error(answer.status);
-      const text = await answer.text();
-      if (text !== last) await show(JSON.parse(text));
-      last = text;
-    } catch (problem) {
-      if (signal.aborted) return;
-      last = undefined;
+      const answer = await fetch(address(), { signal, headers: { "If-None-Match": tag } });
+      if (answer.ok) await show(await answer.json());
+      else if (answer.status !== 304) throw new Error(answer.status);
+      tag = answer.headers.get("ETag");
+    } catch {
+      tag = undefined;
     }
-    $("trouble").hidden = last !== undefined;
+    if (signal.aborted) return;
+    $("trouble").hidden = tag !== undefined;
     const rest = Math.max(500, 2 * (performance.now() - began)); // milliseconds; never keep the viewer busy
-    timer = setTimeout(() => wanted() && !document.hidden && ask(), rest);
+    timer = setTimeout(() => wanted() && ask(), rest);
   }
 
-  document.addEventListener("visibilitychange", () => wanted() && !document.hidden && ask());
   ask();
   return () => {
-    last = undefined;
+    tag = undefined;
     ask();
   };
 }

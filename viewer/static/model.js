@@ -1,30 +1,31 @@
 // Makes the tree of a trace from its OTLP JSON. Nothing here recurses: a trace may be 50,000 spans deep.
 
-import { plausible } from "./text.js";
-
 /**
- * The trace: its `nodes`, each followed by all that is below it; the same `byId`; its `first` time and its `total`.
+ * The trace: its `nodes`, each followed by all that is below it; the same `byId`; its `root`, its `first` time and its `total`.
  *
  * A node holds its `span` with `resource` and `scope`, its place (`parent`, `children`, `level`, `size` of its
  * subtree), its times in nanoseconds (`start` and `end` since 1970, `from` the trace's start, `length`), and what
- * the page marks: `error`, `errorBelow`, `orphan`, and whether it is `timed`.
+ * the page marks: `error`, `errorBelow`, `orphan`.
  */
 export function readTrace({ resourceSpans = [] }) {
-  const found = resourceSpans.flatMap(({ resource = {}, schemaUrl: resourceSchema, scopeSpans = [] }) => {
+  const found = resourceSpans.flatMap(({ resource = {}, scopeSpans = [] }) => {
     const name = resource.attributes?.find(({ key }) => key === "service.name")?.value?.stringValue;
     const service = name?.slice(0, 200) || "unknown_service"; // as the store has it
-    return scopeSpans.flatMap(({ scope = {}, schemaUrl: scopeSchema, spans = [] }) => spans.map((span) => ({
-      span, service, resource, resourceSchema, scope, scopeSchema, id: span.spanId,
-      start: BigInt(span.startTimeUnixNano ?? 0), end: BigInt(span.endTimeUnixNano ?? 0),
-      error: span.status?.code === 2, children: [], size: 1,
-    })));
+    return scopeSpans.flatMap(({ scope = {}, spans = [] }) => spans.map((span) => {
+      const [start, end] = [BigInt(span.startTimeUnixNano ?? 0), BigInt(span.endTimeUnixNano ?? 0)];
+      const error = span.status?.code === 2;
+      return { span, service, resource, scope, id: span.spanId, start, end, length: Number(end - start), error, children: [], size: 1 };
+    }));
   });
   found.sort((a, b) => (a.start < b.start ? -1 : Number(a.start > b.start)));
+  const first = found.find(({ start }) => start)?.start ?? 0n; // 0 is a time that was not set
+  const last = found.reduce((last, { start, end }) => [start, end].reduce((a, b) => (b > a ? b : a), last), first);
   const byId = new Map(found.map((node) => [node.id, node]));
   for (const node of found) {
     const { parentSpanId = "" } = node.span;
     node.parent = byId.get(parentSpanId);
     node.orphan = /[^0]/.test(parentSpanId) && !node.parent;
+    node.from = Number(node.start - first);
   }
   for (const node of found) {
     let top = node;
@@ -44,19 +45,6 @@ export function readTrace({ resourceSpans = [] }) {
     parent.size += size;
     parent.errorBelow ||= error || errorBelow;
   }
-  return { nodes, byId, ...measure(nodes) };
-}
-
-/** Say from when to when the trace goes. A time that cannot be one does not count, unless there is no other. */
-function measure(nodes) {
-  const times = nodes.flatMap(({ start, end }) => [start, end]);
-  const good = times.filter(plausible);
-  const counted = good.length ? good : times;
-  const first = counted.reduce((a, b) => (b < a ? b : a));
-  const last = counted.reduce((a, b) => (b > a ? b : a));
-  for (const node of nodes) {
-    node.timed = plausible(node.start) || !good.length;
-    Object.assign(node, { from: Number(node.start - first), length: Number(node.end - node.start) });
-  }
-  return { first, total: Number(last - first) };
+  const root = nodes.find(({ parent, orphan }) => !parent && !orphan) ?? nodes[0];
+  return { nodes, byId, root, first, total: Number(last - first) };
 }

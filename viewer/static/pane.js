@@ -1,6 +1,6 @@
 // Everything that is known about one span.
 
-import { count, duration, el, hue, moment, named, plausible, visible } from "./text.js";
+import { count, duration, el, hue, moment, named, visible } from "./text.js";
 import { KINDS } from "./waterfall.js";
 
 const MANY = 100; // attributes, events or links that are shown
@@ -9,9 +9,10 @@ const LONG = 10_000; // characters of a value that are shown
 const soft = (text) => el("span", { class: "soft" }, text);
 
 /** Fill `content` with a span of a trace. */
-export function showSpan(content, node, trace, traceId) {
-  const { span, service, resource, resourceSchema, scope, scopeSchema, start, end, from, length } = node;
-  const { status = {} } = span;
+export function showSpan(content, node, { first }, traceId) {
+  const { span, service, resource, scope, start, from, length } = node;
+  const { status = {}, events = [], links = [] } = span;
+  const dropped = ["Attributes", "Events", "Links"].filter((what) => span[`dropped${what}Count`]);
   content.replaceChildren(
     el("h2", {}, named(span.name)),
     el("p", { class: "chips" }, el("span", { class: "chip", "--hue": hue(service) }, named(service)), KINDS[span.kind] ?? ""),
@@ -19,26 +20,21 @@ export function showSpan(content, node, trace, traceId) {
       ["Status", el("span", { class: status.code === 2 && "bad" }, ["Unset", "OK", "Error"][status.code ?? 0] ?? "")],
       ["Message", value(status.message)],
       ["Start", moment(start), soft(`${duration(from)} into the trace`)],
-      ["Duration", end === 0n ? "no end" : duration(length)],
+      ["Duration", duration(length)],
       ["Span id", ...toCopy(node.id, "span id")],
       ["Parent", ...parent(node)],
       ["Trace id", ...toCopy(traceId, "trace id")],
       ["Trace state", value(span.traceState)],
+      ["Not sent", value(dropped.map((what) => count(span[`dropped${what}Count`], what.toLowerCase().slice(0, -1))).join(", "))],
       ["Link", el("a", { href: `#${node.id}` }, "to this span")],
     ]),
-    ...section("Events", articles(span.events, span.droppedEventsCount, ({ name, timeUnixNano = 0 }) => {
-      const time = BigInt(timeUnixNano);
-      return [named(name), soft(plausible(time) ? `at ${duration(Number(time - trace.first))}` : "no valid time")];
-    })),
-    ...section("Attributes", attributes(span)),
-    ...section("Links", articles(span.links, span.droppedLinksCount, ({ traceId = "", spanId = "" }) => [
-      el("a", { href: `/trace/${traceId}#${spanId}` }, `span ${spanId || "without an id"}`), soft(`of trace ${traceId}`),
-    ])),
-    ...section("Resource", [...attributes(resource), table([["Schema", value(resourceSchema)]])]),
-    ...section("Scope", [
-      table([["Name", value(scope.name)], ["Version", value(scope.version)], ["Schema", value(scopeSchema)]]),
-      ...attributes(scope),
-    ]),
+    ...section("Events", ...events.slice(0, MANY).map((event) =>
+      article(event, named(event.name), soft(`at ${duration(Number(BigInt(event.timeUnixNano ?? 0) - first))}`))), more(events)),
+    ...section("Attributes", ...attributes(span)),
+    ...section("Links", ...links.slice(0, MANY).map((link) =>
+      article(link, el("a", { href: `/trace/${link.traceId}#${link.spanId}` }, `span ${link.spanId}`), soft(`of trace ${link.traceId}`))), more(links)),
+    ...section("Resource", ...attributes(resource)),
+    ...section("Scope", table([["Name", value(scope.name)], ["Version", value(scope.version)]]), ...attributes(scope)),
   );
 }
 
@@ -48,25 +44,17 @@ function parent({ span, parent, orphan }) {
 }
 
 /** A heading and what is below it; nothing when there is nothing below. */
-const section = (title, content) =>
+const section = (title, ...content) =>
   (content.some(({ textContent }) => textContent) ? [el("section", {}, el("h3", {}, title), ...content)] : []);
 
-/** What `make` makes of these items, and how many more there are. */
-function most(items = [], dropped, make) {
-  const more = [
-    items.length > MANY && `and ${items.length - MANY} more: see the download`,
-    dropped && `${dropped} more were dropped before they were sent`,
-  ].filter(Boolean);
-  return [...make(items.slice(0, MANY)), ...more.map((text) => el("p", { class: "soft" }, text))];
-}
+/** An event or a link, under a heading. */
+const article = (item, ...head) => el("article", {}, el("h4", {}, ...head), ...attributes(item));
 
-/** Events or links, each under the heading that `head` gives it. */
-const articles = (items, dropped, head) => most(items, dropped, (items) =>
-  items.map((item) => el("article", {}, el("h4", {}, ...head(item)), ...attributes(item))));
+const more = (items) => items.length > MANY && soft(`and ${items.length - MANY} more: see the download`);
 
 /** The attributes of whatever has some. Whether a convention is old or new makes no difference. */
-const attributes = (owner) => most(owner.attributes, owner.droppedAttributesCount, (items) =>
-  [table(items.map((item) => [item.key, value(written(item.value) || "(empty)")]))]);
+const attributes = ({ attributes = [] }) =>
+  [table(attributes.slice(0, MANY).map((item) => [item.key, value(written(item.value) || "(empty)")])), more(attributes)];
 
 /** A table of names and what belongs to them; without those to which nothing does. */
 const table = (rows) => el("dl", {}, ...rows.filter(([, content]) => content).map(([name, ...content]) =>

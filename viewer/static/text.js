@@ -66,14 +66,10 @@ export const moment = (ns) => // Sweden writes 2026-11-22 12:00:00
 /** How long ago a point in time was. */
 export function ago(ns) {
   const past = Date.now() * 1e6 - Number(ns);
-  const [unit, size] = UNITS.slice(3).findLast(([, size]) => Math.abs(past) >= size) ?? [];
-  if (!unit) return "now";
-  const amount = `${Math.floor(Math.abs(past) / size)} ${unit}`;
-  return past > 0 ? `${amount} ago` : `in ${amount}`;
+  const [unit, size] = UNITS.slice(3).findLast(([, size]) => past >= size) ?? [];
+  if (!unit) return past > -1e9 ? "now" : "in the future";
+  return `${Math.floor(past / size)} ${unit} ago`;
 }
-
-/** Whether a time can be one at all: not left out, and not counted in some other unit than nanoseconds. */
-export const plausible = (ns) => ns > 946_684_800_000_000_000n && ns < 4_102_444_800_000_000_000n; // 2000 to 2100
 
 /** The colour of a service: the same on every page, and never the red of errors. */
 export function hue(service) {

@@ -11,12 +11,14 @@ const [body, pane] = ["rows", "pane"].map($);
 const traceId = location.pathname.split("/").pop().toLowerCase().padStart(32, "0");
 const path = `/api/v3/traces/${traceId}`;
 const rows = new Map(); // span id -> its element, which is empty until it is near the screen
-let trace = { nodes: [] };
+let trace = { nodes: [], byId: new Map() };
 let state; // of what is shown: its summary, as text
 let collapsed = new Set(); // span ids
 let open = []; // the rows that are not inside a collapsed one
 let active; // the node that takes the keys
 let selected; // the node in the pane; null when it was closed
+
+const warn = (text) => ($("warning").textContent = text);
 
 /** Look whether the trace has changed, and only then read all of it. */
 async function check({ summaries = [] }) {
@@ -32,26 +34,19 @@ async function check({ summaries = [] }) {
   state = now;
 }
 
-function warn(text) {
-  $("warning").textContent = text;
-  $("warning").hidden = !text;
-}
-
-function show(summary) {
-  const { nodes, byId, first, total } = trace;
-  const { services = [], spanCount, errorSpanCount = 0, viewer: { insteadOfRoot = summary, refused } = {} } = summary;
-  $("name").textContent = visible(insteadOfRoot.rootOperationName ?? "") || "(no name)";
-  document.title = `${$("name").textContent} · ${traceId.slice(0, 8)}`;
+function show({ services, spanCount, errorSpanCount = 0, viewer: { refused } = {} }) {
+  const { nodes, byId, root, first, total } = trace;
   const facts = {
     Start: moment(first), Duration: duration(total), Services: number(new Set(nodes.map(({ service }) => service)).size),
     Depth: number(nodes.reduce((depth, { level }) => Math.max(depth, level), 0)),
     Spans: number(spanCount), Errors: number(errorSpanCount),
   };
-  $("facts").replaceChildren(...Object.entries(facts).map(([key, value]) =>
-    el("div", { class: key === "Errors" && errorSpanCount > 0 && "bad" }, el("dt", {}, key), el("dd", {}, value))));
+  $("facts").replaceChildren(...Object.entries(facts).map(([key, value]) => el("div", {}, el("dt", {}, key), el("dd", {}, value))));
   $("services").replaceChildren(...chips(services));
-  $("next-error").disabled = errorSpanCount === 0;
+  $("name").textContent = visible(root.span.name ?? "") || "(no name)";
+  document.title = `${$("name").textContent} · ${traceId.slice(0, 8)}`;
   warn(refused ? `${count(refused, "span")} more came than one trace can hold here.` : "");
+  $("next-error").disabled = !errorSpanCount;
   $("found").hidden = false;
   drawAxis($("axis"), trace);
   arrange(body, rows, nodes.map(({ id }) => id), () => el("div", { role: "row", class: "row" }));
@@ -84,14 +79,13 @@ function fold(ids = collapsed) {
   if (focused) rows.get(active.id).focus({ preventScroll: true });
 }
 
-/** Fill the rows that are near the screen. */
+/** Fill the rows that are near the screen, and the one that takes the keys. */
 function paint() {
-  if (!open.length) return;
+  if (!active) return;
   const height = open[0].offsetHeight;
   const above = -body.getBoundingClientRect().top;
   const near = open.slice(Math.max(0, Math.floor(above / height) - 10), Math.ceil((above + innerHeight) / height) + 10);
-  for (const row of near) if (!row.firstChild) fill(row);
-  if (!rows.get(active.id).firstChild) fill(rows.get(active.id));
+  for (const row of [...near, rows.get(active.id)]) if (!row.firstChild) fill(row);
 }
 
 function fill(row) {
@@ -117,7 +111,6 @@ function go(node, chosen = selected && node) {
   }
   for (const { id } of changed) fill(rows.get(id));
   pane.hidden = !chosen;
-  document.body.classList.toggle("with-pane", Boolean(chosen));
   history.replaceState(null, "", chosen ? `#${chosen.id}` : location.pathname); // it always leads to what is shown
   if (chosen) showSpan($("content"), chosen, trace, traceId);
   pane.scrollTop = 0;
@@ -127,7 +120,7 @@ function go(node, chosen = selected && node) {
 
 function goToAddress() {
   const id = location.hash.slice(1);
-  const node = trace.byId?.get(id);
+  const node = trace.byId.get(id);
   if (node) go(node, node);
   else if (id) warn(`The span ${visible(id)} is not in this trace.`);
   else if (selected) go(active, null);
@@ -136,9 +129,8 @@ function goToAddress() {
 /** Choose the next span with an error of its own, in the order of the tree and round again. */
 function nextError() {
   const { nodes } = trace;
-  const failed = ({ error }) => error;
   const from = nodes.indexOf(active) + (selected === undefined ? 0 : 1);
-  const node = nodes.slice(from).find(failed) ?? nodes.find(failed);
+  const node = [...nodes.slice(from), ...nodes].find(({ error }) => error);
   if (node) go(node, node);
 }
 
@@ -150,9 +142,9 @@ const step = (by) => go(open[Math.min(open.length - 1, Math.max(0, open.indexOf(
 const isOpen = () => active.size > 1 && !collapsed.has(active.id);
 
 body.addEventListener("click", ({ target }) => {
-  const node = target.closest(".row")?.node;
+  const { node } = target.closest(".row");
   if (target.matches("[aria-expanded] .twisty")) toggle(node.id), go(node);
-  else if (node) go(node, node);
+  else go(node, node);
 });
 $("next-error").addEventListener("click", nextError);
 $("collapse").addEventListener("click", collapseAll);
@@ -162,9 +154,6 @@ Object.assign($("download"), { href: path, download: `trace-${traceId}.json` });
 addEventListener("hashchange", goToAddress);
 addEventListener("scroll", paint, { passive: true });
 addEventListener("resize", paint);
-matchMedia("(max-width: 1000px)").addEventListener("change", () => { // the pane moves
-  if (selected) rows.get(selected.id).scrollIntoView({ block: "nearest" });
-});
 onKeys(body, {
   ArrowDown: ["next span", () => step(1)],
   ArrowUp: ["previous span", () => step(-1)],
