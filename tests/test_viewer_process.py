@@ -368,6 +368,22 @@ def test_readers_that_do_not_read_keep_nobody_out(viewer, send):
             assert requests.get(f"http://127.0.0.1:{web_port}/api/v3/services", timeout=20).ok
 
 
+def test_connections_that_ask_nothing_keep_nobody_out(viewer):
+    web_port = free_port()
+    viewer(VIEWER_WEB_PORT=web_port).wait_for(READY)
+    with connections(web_port, 200):
+        assert requests.get(f"http://127.0.0.1:{web_port}/api/v3/services", timeout=5).ok
+
+
+def test_what_is_sent_to_the_page_is_not_taken(viewer):
+    web_port = free_port()
+    viewer(VIEWER_WEB_PORT=web_port).wait_for(READY)
+    with connections(web_port, 1) as (sender,):
+        sender.sendall(b"POST / HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 1000000000\r\n\r\n")
+        sender.settimeout(5)
+        assert sender.recv(4096).startswith(b"HTTP/1.1 413 ")
+
+
 def test_a_thousand_connections_do_not_end_it(viewer, port):
     before = _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most < 4096:

@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from itertools import chain
 
 import pytest
 from google.protobuf.message import DecodeError
@@ -42,7 +43,7 @@ def test_a_summary_tells_what_a_list_shows():
     assert (summary.start_ns, summary.end_ns) == (NOON, NOON + 120_000_000)
     assert (summary.span_count, summary.error_count) == (3, 1)
     assert summary.services == (("client", 1, 0), ("server", 2, 1))
-    assert summary.span_names == {"GET", "/ping", "query"}
+    assert summary.operations == {("client", "GET"), ("server", "/ping"), ("server", "query")}
     assert summary.complete
 
 
@@ -300,10 +301,10 @@ def test_a_summary_lists_a_bounded_number_of_names_and_none_in_full_length():
     for number in range(2 * MAX_NAMES):
         send(store, request(span(f"{number} " + "x" * 10_000), service=f"{number} " + "y" * 10_000))
     (summary,) = store.summaries()
-    assert len(summary.span_names) == MAX_NAMES
+    assert len(summary.operations) == MAX_NAMES
     assert len(summary.services) == MAX_NAMES + 1
     assert {name: spans for name, spans, _ in summary.services}[OTHER_SERVICES] == MAX_NAMES
-    texts = [summary.root_name, summary.root_service, *summary.span_names, *store.services()]
+    texts = [summary.root_name, summary.root_service, *chain(*summary.operations), *store.services()]
     assert max(map(len, texts)) == MAX_NAME_LENGTH
 
 

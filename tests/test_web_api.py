@@ -66,8 +66,18 @@ def test_services_are_listed_by_name(api, store):
     assert api.get("/api/v3/services").json == {"services": ["bank", "shop"]}
 
 
-def test_no_services_are_left_out_as_in_jaegers_json(api):
-    assert api.get("/api/v3/services").json == {}
+def test_where_nothing_is_the_lists_are_empty(api):
+    assert api.get("/api/v3/services").json["services"] == []
+    assert api.get(SUMMARIES).json["summaries"] == []
+
+
+def test_a_list_of_names_has_a_bound(api, store, monkeypatch):
+    monkeypatch.setattr("viewer.web.MOST", 1_000)
+    for number in range(20):
+        send(store, request(span(trace=number + 1), service=f"{number} " + "\N{PILE OF POO}" * 100))
+    for path in ("/api/v3/services", SUMMARIES):
+        assert len(api.get(path).data) < 4_000
+    assert api.get(SUMMARIES).json["viewer"]["found"] == 20
 
 
 # One trace, as OTLP JSON
@@ -91,9 +101,30 @@ def test_ids_are_hexadecimal(api, store):
     assert shown_span["links"] == [{"traceId": "aa" * 16, "spanId": "bb" * 8}]
 
 
-def test_a_root_has_no_parent_id(api, store):
-    send(store, request(span()))
+@pytest.mark.parametrize("parent", [b"", bytes(8)])
+def test_a_root_has_no_parent_id(api, store, parent):
+    send(store, request(span(parent_span_id=parent)))
     assert "parentSpanId" not in shown(api)[0]
+
+
+def test_a_status_that_is_not_set_is_there_and_empty(api, store):
+    send(store, request(span()))
+    assert shown(api)[0]["status"] == {}
+
+
+def test_an_attribute_without_a_value_has_an_empty_one(api, store):
+    bare = KeyValue(key="bare")
+    nested = KeyValue(key="nested", value=AnyValue(kvlist_value=KeyValueList(values=[bare])))
+    several = [AnyValue(kvlist_value=KeyValueList(values=[bare]))]
+    listed = KeyValue(key="listed", value=AnyValue(array_value=ArrayValue(values=several)))
+    send(store, request(span(attributes=[bare, nested, listed], events=[Span.Event(attributes=[bare])])))
+    empty = {"key": "bare", "value": {}}
+    assert shown(api)[0]["attributes"] == [
+        empty,
+        {"key": "nested", "value": {"kvlistValue": {"values": [empty]}}},
+        {"key": "listed", "value": {"arrayValue": {"values": [{"kvlistValue": {"values": [empty]}}]}}},
+    ]
+    assert shown(api)[0]["events"] == [{"attributes": [empty]}]
 
 
 def test_times_are_strings_of_nanoseconds(api, store):
@@ -149,6 +180,7 @@ def test_nothing_of_a_trace_is_lost(api, store):
     for each in sent.resource_spans[0].scope_spans[0].spans:
         each.ClearField("trace_id")
         each.ClearField("span_id")
+        each.status.SetInParent()  # Jaeger shows also one that is not set
     assert ParseDict(result, TracesData()) == TracesData(resource_spans=sent.resource_spans)
 
 
@@ -196,6 +228,20 @@ def test_a_trace_id_that_is_none_is_400(api, bad):
     status, message = refusal(api.get(f"/api/v3/traces/{bad}"))
     assert status == 400
     assert message.startswith("malformed parameter trace_id")
+
+
+@pytest.mark.parametrize("query", ["startTime=yesterday", "endTime=2023-11-14", "rawTraces=maybe", "raw_traces=2"])
+def test_a_bad_parameter_of_a_trace_is_400(api, store, query):
+    send(store, request(span()))
+    status, message = refusal(api.get(f"/api/v3/traces/{trace_id(1)}?{query}"))
+    assert status == 400
+    assert message.startswith("malformed parameter")
+
+
+def test_jaegers_parameters_of_a_trace_are_taken(api, store):
+    send(store, request(span()))
+    query = {"startTime": "2023-11-14T00:00:00Z", "endTime": "2023-11-15T00:00:00Z", "rawTraces": "true"}
+    assert api.get(f"/api/v3/traces/{trace_id(1)}", query_string=query).status_code == 200
 
 
 # Summaries
@@ -261,6 +307,13 @@ def test_an_operation_name_narrows_to_the_traces_that_have_it(api, store):
     assert found(api, query__operationName="ship") == [2]
 
 
+def test_a_service_and_an_operation_are_looked_for_in_the_same_span(api, store):
+    send(store, request(span("pay", trace=1, id=1), service="bank"))
+    send(store, request(span("ship", trace=1, id=2), service="shop"))
+    assert found(api, query__serviceName="shop", query__operationName="ship") == [1]
+    assert found(api, query__serviceName="shop", query__operationName="pay") == []
+
+
 def test_the_search_depth_is_the_most_that_is_answered(api, store):
     send(store, request(*(span(trace=number) for number in range(1, 6))))
     assert found(api, query__searchDepth=2) == [5, 4]
@@ -291,6 +344,8 @@ def test_the_older_names_of_the_parameters_still_work(api, store):
     send(store, request(span(trace=1), service="shop"))
     send(store, request(span(trace=2), span(trace=3), service="bank"))
     assert found(api, query__service_name="bank", query__search_depth=1) == [3]
+    assert found(api, query__num_traces=1) == [3]
+    assert found(api, query__searchDepth=2, query__search_depth=1) == [3, 2]
 
 
 @pytest.mark.parametrize(
@@ -307,6 +362,7 @@ def test_the_older_names_of_the_parameters_still_work(api, store):
         "query.startTimeMin=2023-11-14T00:00:00Z&query.startTimeMax=2023-11-14T00:00:00Z",
         "query.attributes=%7B%7D",
         "query.durationMin=1s",
+        "query.rawTraces=maybe",
     ],
 )
 def test_a_parameter_that_cannot_be_followed_is_400_and_named(api, query):
@@ -449,7 +505,7 @@ def test_a_signal_ends_it_while_pages_are_open(viewer, number):
     connections = [http.client.HTTPConnection("127.0.0.1", viewer.web) for _ in range(3)]
     for connection in connections:
         connection.request("GET", SUMMARIES)
-        assert json.loads(connection.getresponse().read()) == {}
+        assert json.loads(connection.getresponse().read())["summaries"] == []
     assert viewer.stop(number, seconds=4) == 0  # it takes 2 at most
     for connection in connections:
         connection.close()

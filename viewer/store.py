@@ -4,7 +4,6 @@ Spans arrive by the hundred thousand and are read by the hundred, so a span is k
 Only what a list of traces shows is read out on arrival; the rest is decoded, span by span, when someone looks at it.
 """
 
-import sys
 import threading
 import time
 from collections import Counter, OrderedDict
@@ -21,7 +20,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from viewer import wire
 from viewer.wire import Group, Trace
 
-MAX_NAMES = 100  # distinct span names, and services, that one summary lists
+MAX_NAMES = 100  # services, and distinct span names in them, that one summary lists
 MAX_NAME_LENGTH = 200  # characters of a name in a summary; the trace itself has it in full
 NO_TRACE_ID, NO_SPAN_ID = bytes(16), bytes(8)
 OTHER_SERVICES = "(other services)"  # those past MAX_NAMES
@@ -51,8 +50,8 @@ class Summary:
     end_ns: int
     span_count: int
     error_count: int
-    services: tuple[tuple[str, int, int], ...]  # (name, spans, spans in error): the root's, then by name
-    span_names: frozenset[str]  # at most MAX_NAMES of them
+    services: tuple[tuple[str, int, int], ...]  # (name, spans, spans in error), by name
+    operations: frozenset[tuple[str, str]]  # (service, span name), at most MAX_NAMES of them
     has_root: bool
     orphan_count: int  # spans whose parent has not come
     missing_count: int  # parents that have not come: several spans may wait for the same one
@@ -104,7 +103,7 @@ class Store:
         groups, services = [], {}
         for group, spans in wire.groups(request):
             if group.resource not in services:  # many scopes may share it
-                services[group.resource] = sys.intern(service_name(wire.decode(Resource, group.resource)))
+                services[group.resource] = service_name(wire.decode(Resource, group.resource))
             wire.decode(InstrumentationScope, group.scope)
             groups.append((group, services[group.resource], spans))
         reasons: Counter[str] = Counter()
@@ -177,7 +176,7 @@ class _Trace:
         self.span_ids: set[bytes] = set()
         self.groups: dict[Group, list[bytes]] = {}
         self.services: dict[str, list[int]] = {}  # name -> [spans, spans in error]
-        self.span_names: set[str] = set()
+        self.operations: set[tuple[str, str]] = set()  # (service, span name)
         self.start = self.end = self.errors = self.orphans = self.refused = 0
         self.first: tuple | None = None  # (start, service, name) of the span that came first
         self.root: tuple | None = None  # the same of the root span
@@ -185,7 +184,7 @@ class _Trace:
 
     def add(self, run: Iterable[Decoded], group: Group, service: str, reasons: Counter) -> None:
         """Keep spans of one group that are not here yet, up to the bounds, and count in `reasons` why not all."""
-        span_ids, names, waiting = self.span_ids, self.span_names, self.waiting
+        span_ids, operations, waiting = self.span_ids, self.operations, self.waiting
         before = len(span_ids), self.refused
         spans = self.groups.get(group)
         if service not in self.services and len(self.services) >= MAX_NAMES:
@@ -215,8 +214,8 @@ class _Trace:
                 counts[1] += 1
                 self.errors += 1
             name = span.name[:MAX_NAME_LENGTH]
-            if name not in names and len(names) < MAX_NAMES:
-                names.add(name)
+            if (service, name) not in operations and len(operations) < MAX_NAMES:
+                operations.add((service, name))
                 size += 4 * len(name) + NAME_BYTES
 
             start, end = span.start_time_unix_nano, span.end_time_unix_nano
@@ -251,7 +250,6 @@ class _Trace:
                 name = Span.FromString(raw).name[:MAX_NAME_LENGTH]
             else:
                 _, service, name = self.root or self.first
-            root_first = sorted(self.services, key=lambda each: (each != service, each))
             self.cached = Summary(
                 trace_id=self.trace_id.hex(),
                 root_service=service,
@@ -260,8 +258,8 @@ class _Trace:
                 end_ns=self.end,
                 span_count=len(self.span_ids),
                 error_count=self.errors,
-                services=tuple((name, *self.services[name]) for name in root_first),
-                span_names=frozenset(self.span_names),
+                services=tuple((name, *counts) for name, counts in sorted(self.services.items())),
+                operations=frozenset(self.operations),
                 has_root=self.root is not None,
                 orphan_count=self.orphans,
                 missing_count=len(self.waiting),

@@ -1,6 +1,6 @@
 """The viewer's web page, and the read API that it shares with scripts.
 
-The API has the paths and JSON shapes of Jaeger 2.20's HTTP api_v3, so that the same script reads Jaeger:
+The API has the paths and JSON shapes of Jaeger 2.21's HTTP api_v3, so that the same script reads Jaeger:
 
     GET /api/v3/services
     GET /api/v3/traces/{trace_id}
@@ -8,7 +8,7 @@ The API has the paths and JSON shapes of Jaeger 2.20's HTTP api_v3, so that the 
 
 What is ours is called `viewer`: the parameters `viewer.search` and `viewer.errors`, and the field `viewer`,
 which a script for Jaeger does not look at. Looser than Jaeger: no parameter is required. Stricter: a search
-parameter that has no effect here is refused, not passed over. As in Jaeger's JSON, what is empty is left out.
+parameter that has no effect here is refused, not passed over. A trace's start is that of its first span.
 """
 
 import base64
@@ -19,9 +19,10 @@ import secrets
 import socket
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from ipaddress import ip_address
+from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -52,6 +53,7 @@ HEADERS = {
 }
 SPOOLED = 1_000_000_000  # bytes of an answer that wait in a file for a slow reader, and not in a thread
 CHUNK = 64_000  # characters of a trace that go out at once
+MOST = 8_000_000  # characters of a list: 1,000 traces take 400,000, but over 100 million with the longest names
 
 
 def start(store: Store, host: str, port: int, otlp_port: int) -> int:
@@ -72,6 +74,10 @@ def start(store: Store, host: str, port: int, otlp_port: int) -> int:
         sockets=[listener],
         ident=None,
         asyncore_use_poll=True,  # select() ends at 1,024 connections, those of senders counted in
+        connection_limit=500,
+        channel_timeout=30,  # seconds: one that does nothing makes room
+        cleanup_interval=5,
+        max_request_body_size=CHUNK,  # nobody sends us any
         outbuf_high_watermark=SPOOLED,
     )
     threading.Thread(target=server.run, name="web", daemon=True).start()
@@ -113,24 +119,26 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317) -> 
 
     @app.get("/api/v3/services")
     def services():
-        return present(services=store.services())
+        return json_response(f'{{"services":{_list(store.services())}}}')
 
     @app.get("/api/v3/traces/<trace_id>")
     def trace(trace_id):
         if not re.fullmatch("[0-9A-Fa-f]{1,32}", trace_id):
             abort(400, "malformed parameter trace_id: not up to 32 hexadecimal digits")
+        # They are to help Jaeger find it, and change nothing here.
+        parameters = _camel_case(request.args)
+        _nanoseconds(parameters, "startTime"), _nanoseconds(parameters, "endTime"), _boolean(parameters, "rawTraces")
         found = store.trace(trace_id.lower().zfill(32))
         if found is None:
             abort(404, "No traces found")
-        return Response(trace_json(found), mimetype="application/json")
+        return json_response(trace_json(found))
 
     @app.get("/api/v3/trace-summaries")
     def trace_summaries():
         search = Search(request.args)
         tag = f"{this_run}-{store.revision}"  # read first: it may be older than what follows, never newer
-        etag = {"ETag": f'"{tag}"'}
         if tag in request.if_none_match:
-            return "", 304, etag
+            return Response(status=304, headers={"ETag": f'"{tag}"'})
         found = [summary for summary in store.summaries() if search.matches(summary)]
         viewer = present(
             found=len(found),
@@ -139,8 +147,8 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317) -> 
             refused=store.refused.count,
             refusedReason=store.refused.reason,
         )
-        summaries = [summary_json(summary) for summary in found[: search.depth]]
-        return present(summaries=summaries, viewer=viewer), etag
+        summaries = _list(map(summary_json, found[: search.depth]))
+        return json_response(f'{{"summaries":{summaries},"viewer":{_json.encode(viewer)}}}', ETag=f'"{tag}"')
 
     return app
 
@@ -160,41 +168,45 @@ def is_our_name(header: str, host: str) -> bool:
 class Search:
     """What a request for summaries asks for. Aborts with 400 when it cannot be had."""
 
-    OFFERED = ("serviceName", "operationName", "startTimeMin", "startTimeMax", "searchDepth", "rawTraces")
+    OFFERED = ("serviceName", "operationName", "startTimeMin", "startTimeMax", "searchDepth", "numTraces", "rawTraces")
 
     def __init__(self, parameters: Mapping[str, str]):
-        # Jaeger still takes the older snake_case names.
-        camel = {re.sub("_(.)", lambda _: _[1].upper(), name): value for name, value in parameters.items()}
-        for name in camel:
+        parameters = _camel_case(parameters)
+        for name in parameters:
             if name.startswith("query.") and name.removeprefix("query.") not in self.OFFERED:
                 abort(400, f"unsupported parameter {name}")
-        self.service = camel.get("query.serviceName")
-        self.operation = camel.get("query.operationName")
-        self.earliest = _nanoseconds(camel, "query.startTimeMin")
-        self.latest = _nanoseconds(camel, "query.startTimeMax")
+        self.service = parameters.get("query.serviceName")
+        self.operation = parameters.get("query.operationName")
+        self.earliest = _nanoseconds(parameters, "query.startTimeMin")
+        self.latest = _nanoseconds(parameters, "query.startTimeMax")
         if None not in (self.earliest, self.latest) and self.earliest >= self.latest:
             abort(400, "query.startTimeMin must be before query.startTimeMax")
-        depth = camel.get("query.searchDepth") or "100"
+        _boolean(parameters, "query.rawTraces")  # which has no effect on summaries, in Jaeger neither
+        depth = parameters.get("query.searchDepth") or parameters.get("query.numTraces") or "100"
         if not re.fullmatch("[0-9]{1,9}", depth) or int(depth) == 0:
-            abort(400, "malformed parameter query.searchDepth: not a number from 1")
+            abort(400, "malformed parameter query.searchDepth: not a number from 1 to 999,999,999")
         self.depth = int(depth)
-        self.text = camel.get("viewer.search", "").strip().casefold()
-        self.errors = camel.get("viewer.errors") == "true"
+        self.text = parameters.get("viewer.search", "").strip().casefold()
+        self.errors = parameters.get("viewer.errors") == "true"
 
     def matches(self, summary: Summary) -> bool:
         """Return whether the trace is one of those asked for."""
         services = [name for name, _, _ in summary.services]
         return (
             (not self.service or self.service in services)
-            and (not self.operation or self.operation in summary.span_names)
+            and (not self.operation or any(map(self._is_operation, summary.operations)))
             and (self.earliest is None or summary.start_ns >= self.earliest)
             and (self.latest is None or summary.start_ns <= self.latest)
             and (not self.errors or summary.error_count > 0)
             and (
                 self.text in summary.trace_id
-                or any(self.text in name.casefold() for name in (*services, *summary.span_names))
+                or any(self.text in name.casefold() for name in chain(services, *summary.operations))
             )
         )
+
+    def _is_operation(self, operation: tuple[str, str]) -> bool:
+        service, name = operation
+        return name == self.operation and self.service in (None, service)
 
 
 def summary_json(summary: Summary) -> dict:
@@ -206,8 +218,8 @@ def summary_json(summary: Summary) -> dict:
     return present(
         traceId=summary.trace_id,
         **names,
-        minStartTimeUnixNano=str(summary.start_ns),
-        maxEndTimeUnixNano=str(summary.end_ns),
+        minStartTimeUnixNano=summary.start_ns and str(summary.start_ns),
+        maxEndTimeUnixNano=summary.end_ns and str(summary.end_ns),
         spanCount=summary.span_count,
         errorSpanCount=summary.error_count,
         orphanSpanCount=summary.orphan_count,
@@ -256,18 +268,51 @@ def _trace_pieces(trace: Trace) -> Iterator[str]:
 
 
 def span_json(span: Span) -> dict:
-    """Return a span as OTLP JSON: protobuf's, but with enums as numbers and ids in hexadecimal."""
-    fields = MessageToDict(span, use_integers_for_enums=True)
+    """Return a span as OTLP JSON: protobuf's, but with enums as numbers and ids in hexadecimal.
+
+    As in Jaeger's, a status is there also when it is not set, and an id of zeros is left out.
+    """
+    fields = {"status": {}} | MessageToDict(span, use_integers_for_enums=True)
     for owner in (fields, *fields.get("links", ())):
         for name in ("traceId", "spanId", "parentSpanId"):
-            if name in owner:
-                owner[name] = base64.b64decode(owner[name]).hex()
+            if any(id_bytes := base64.b64decode(owner.pop(name, ""))):
+                owner[name] = id_bytes.hex()
+    for owner in (fields, *fields.get("events", ()), *fields.get("links", ())):
+        _complete(owner)
     return fields
 
 
 def present(**fields) -> dict:
-    """Return the fields that are neither empty nor 0: all that Jaeger's JSON shows."""
+    """Return the fields that are neither empty nor 0: all of a summary that Jaeger's JSON shows."""
     return {name: value for name, value in fields.items() if value}
+
+
+def json_response(body: str | Iterator[str], **headers: str) -> Response:
+    """Return an answer with this JSON."""
+    return Response(body, headers=headers, mimetype="application/json")
+
+
+def _list(items: Iterable[object]) -> str:
+    """Return items as a JSON array, up to a length that several readers at once may have."""
+    pieces, size = [], 0
+    for item in items:
+        pieces.append(_json.encode(item))
+        size += len(pieces[-1])
+        if size > MOST:
+            break
+    return f"[{','.join(pieces)}]"
+
+
+def _complete(owner: dict) -> None:
+    """Give attributes without a value an empty one, as in Jaeger's JSON."""
+    for pair in owner.get("attributes", ()):
+        _complete_value(pair.setdefault("value", {}))
+
+
+def _complete_value(value: dict) -> None:
+    _complete({"attributes": value.get("kvlistValue", {}).get("values", ())})
+    for item in value.get("arrayValue", {}).get("values", ()):
+        _complete_value(item)
 
 
 _big = threading.Lock()  # one big span at a time: its text may take 60 MB, and nobody has to wait for a slow reader
@@ -299,10 +344,37 @@ def _encoded(value: object) -> Iterator[str]:
 
 def _shared(kind: type[Message], message: bytes, schema_url: bytes) -> Iterator[str]:
     """Yield what many spans share as JSON, and behind it, where there is one, the member `schemaUrl`."""
-    yield from _encoded(MessageToDict(kind.FromString(message)))
+    fields = MessageToDict(kind.FromString(message))
+    _complete(fields)
+    yield from _encoded(fields)
     if schema_url:
         yield ',"schemaUrl":'
         yield from _encoded(schema_url.decode(errors="replace"))
+
+
+def _camel_case(parameters: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters that are set, by their names. Jaeger takes the older snake_case ones too."""
+    older_first = sorted(parameters.items(), key=lambda item: "_" not in item[0])
+    return {re.sub("_(.)", lambda _: _[1].upper(), name): value for name, value in older_first if value}
+
+
+def _boolean(parameters: Mapping[str, str], name: str) -> None:
+    """Refuse what Jaeger cannot read as a boolean."""
+    if parameters.get(name, "true") not in (
+        "1",
+        "t",
+        "T",
+        "true",
+        "TRUE",
+        "True",
+        "0",
+        "f",
+        "F",
+        "false",
+        "FALSE",
+        "False",
+    ):
+        abort(400, f"malformed parameter {name}: neither true nor false")
 
 
 def _nanoseconds(parameters: Mapping[str, str], name: str) -> int | None:
