@@ -1,11 +1,14 @@
 """The read API: Jaeger's paths and shapes, OTLP's JSON, and who may read it."""
 
+import contextlib
 import http.client
 import json
 import math
+import os
 import signal
 import socket
 import urllib.request
+from pathlib import Path
 
 import pytest
 from google.protobuf.json_format import ParseDict
@@ -13,9 +16,10 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
 
 from tests.otlp import NOON, attribute, request, send, span, trace_id
-from tests.support import free_port
+from tests.support import free_port, wait_until
 from viewer.store import Store
 from viewer.web import CHUNK, create_app, is_our_name
+from viewer.web import start as start_web
 
 SUMMARIES = "/api/v3/trace-summaries"
 
@@ -509,3 +513,26 @@ def test_a_signal_ends_it_while_pages_are_open(viewer, number):
     assert viewer.stop(number, seconds=4) == 0  # it takes 2 at most
     for connection in connections:
         connection.close()
+
+
+def waiting_files():
+    """Return how many files without a name this process holds: answers that wait for their readers."""
+    count = 0
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            count += os.readlink(link).endswith("(deleted)")
+    return count
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux can tell that a reader reads no more")
+def test_what_nobody_reads_does_not_wait_for_ever(store, monkeypatch):
+    monkeypatch.setattr("viewer.web.PATIENCE", 1)
+    send(store, request(*(span(id=id, attributes=[attribute("text", "\x01" * 1_000_000)]) for id in range(1, 5))))
+    port = start_web(store, "127.0.0.1", 0, 0)
+    before = waiting_files()
+    with socket.socket() as reader:
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reader.connect(("127.0.0.1", port))
+        reader.sendall(f"GET /api/v3/traces/{trace_id(1)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        wait_until(lambda: waiting_files() > before, "the answer")
+        wait_until(lambda: waiting_files() == before, "the end of it")

@@ -52,6 +52,7 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 SPOOLED = 1_000_000_000  # bytes of an answer that wait in a file for a slow reader, and not in a thread
+PATIENCE = 30  # seconds that a connection may do nothing before it makes room
 CHUNK = 64_000  # characters of a trace that go out at once
 MOST = 8_000_000  # characters of a list: 1,000 traces take 400,000, but over 100 million with the longest names
 
@@ -69,13 +70,15 @@ def start(store: Store, host: str, port: int, otlp_port: int) -> int:
     except (OSError, UnicodeError) as error:
         why = str(getattr(error, "strerror", None) or error).partition(" (while")[0]  # the rest repeats the address
         raise OSError(f"cannot listen on {host}, port {port}: {why}") from None
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # on Linux; elsewhere a reader that stops reading keeps its answer
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * PATIENCE)
     server = waitress.create_server(
         create_app(store, host, otlp_port),
         sockets=[listener],
         ident=None,
         asyncore_use_poll=True,  # select() ends at 1,024 connections, those of senders counted in
         connection_limit=500,
-        channel_timeout=30,  # seconds: one that does nothing makes room
+        channel_timeout=PATIENCE,
         cleanup_interval=5,
         max_request_body_size=CHUNK,  # nobody sends us any
         outbuf_high_watermark=SPOOLED,
