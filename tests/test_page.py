@@ -266,6 +266,17 @@ def test_what_waits_comes_in_when_the_pointer_leaves(page):
     expect(page.traces).to_have_text(["second", "first"])
 
 
+@pytest.mark.parametrize("part", [".chip bdi", "time", "code"])
+def test_the_whole_row_leads_to_the_trace_and_has_its_titles(page, part):
+    page = page()
+    page.send(*shop())
+    place = page.locator(f"#traces {part}").first.bounding_box()
+    at = [place["x"] + place["width"] / 2, place["y"] + place["height"] / 2]
+    assert page.evaluate("at => document.elementFromPoint(...at).closest('[title]').title", at)
+    page.mouse.click(*at)
+    expect(page.get_by_role("heading", level=1)).to_have_text("order")
+
+
 def test_a_paused_list_does_not_ask(page):
     page = page()
     expect(page.locator("#empty")).to_be_visible()
@@ -372,8 +383,10 @@ def test_a_viewer_that_is_gone_is_told(page, real_viewer):
     page = page(viewer=real_viewer)
     expect(page.locator("#empty")).to_be_visible()
     expect(page.locator("#trouble")).to_be_hidden()
+    before = page.locator("#empty").bounding_box()
     real_viewer.stop()
     expect(page.locator("#trouble")).to_contain_text("The viewer does not answer")
+    assert page.locator("#empty").bounding_box() == before  # nothing moves under the pointer
     page.close()
     page.problems.clear()  # the browser has noted each refused connection
 
@@ -528,9 +541,14 @@ def test_a_clock_that_is_ahead_is_shown_as_it_is(trace):
     expect(page.told("Start")).to_contain_text("10 ms into the trace")
 
 
-def test_a_time_that_was_not_set_does_not_squeeze_the_others(trace):
-    page = trace(*shop(), request(span("never", id=9, parent=1, start_time_unix_nano=0)))
+def test_a_time_that_was_not_set_is_said_and_does_not_squeeze_the_others(trace):
+    page = trace(*shop(), request(span("never", id=9, parent=1, start_time_unix_nano=0, events=[Span.Event()])))
     expect(page.locator("#facts")).to_contain_text("Duration100 ms")
+    expect(page.row("never").locator(".length")).to_have_text("not set")
+    expect(page.row("never").locator(".dot")).to_have_count(0)
+    page.row("never").click()
+    expect(page.told("Start")).to_have_text("not set")
+    expect(page.pane().locator("h4")).to_contain_text("at not set")
 
 
 def test_a_span_that_ends_before_it_starts_is_shown_so(trace):
@@ -699,6 +717,23 @@ def test_a_trace_that_leaves_stays_on_the_page(trace):
     expect(page.rows).to_have_count(3)
 
 
+def test_of_a_trace_that_left_its_late_spans_take_nothing_away(trace):
+    page = trace(*shop(), bounds={"max_traces": 1})
+    page.send(request(span("other", trace=2)))
+    expect(page.locator("#warning")).to_contain_text("keeps this trace no longer")
+    page.send(request(span("late", id=9, parent=1)))
+    expect(page.locator("#warning")).to_contain_text("keeps this trace no longer")
+    wait_for_two_answers(page)
+    expect(page.rows).to_have_count(3)
+
+
+def wait_for_two_answers(page):
+    """Whatever was there when this was called has been read when it returns."""
+    for _ in range(2):
+        with page.expect_response("**/api/v3/trace-summaries*"):
+            pass
+
+
 def test_a_trace_grows_while_the_reader_looks_at_it(trace):
     client, server = shop()
     page = trace(server)
@@ -733,6 +768,30 @@ def test_what_the_reader_marked_stays_marked_while_the_trace_grows(trace):
     page.send(request(span("more", id=9, parent=1)))
     expect(page.rows).to_have_count(4)
     assert page.evaluate("String(getSelection())") == "pay"
+
+
+def test_the_pane_stays_where_it_was_scrolled_to_while_the_trace_grows(trace):
+    events = [exception(message="line\n" * 30) for _ in range(60)]
+    page = trace(request(span("root", id=1), span("work", id=2, parent=1, events=events)), path=f"#{2:016x}")
+    page.pane().hover()
+    for _ in range(10):
+        page.mouse.wheel(0, 500)
+    wait_until(lambda: page.pane().evaluate("pane => pane.scrollTop") > 4_000, "the place")
+    before = page.pane().locator("article").nth(5).bounding_box()
+    page.send(request(span("more", id=9, parent=1)))
+    expect(page.rows).to_have_count(3)
+    assert page.pane().locator("article").nth(5).bounding_box() == before
+
+
+def test_text_in_the_tree_can_be_marked(trace):
+    page = trace(*shop())
+    first, last = page.row("order").locator(".title").bounding_box(), page.row("ship").locator(".title").bounding_box()
+    page.mouse.move(first["x"] + 2, first["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(last["x"] + last["width"], last["y"] + 5, steps=5)
+    page.mouse.up()
+    assert "pay" in page.evaluate("String(getSelection())")
+    expect(page.pane()).to_be_hidden()
 
 
 def test_a_trace_that_was_cut_off_on_its_way_is_read_again(page):
@@ -831,6 +890,21 @@ def test_a_link_leads_to_its_trace(trace):
     assert page.url.endswith(f"/trace/{trace_id(1)}#{3:016x}")
 
 
+@pytest.mark.parametrize(
+    ("link", "text"),
+    [
+        (Span.Link(), "span without an id"),
+        (Span.Link(trace_id=b"x" * 100_000, span_id=b"y" * 100_000), "span 7979"),
+    ],
+)
+def test_a_link_that_leads_nowhere_breaks_nothing(trace, link, text):
+    page = trace(request(span("work", links=[link])))
+    page.row("work").click()
+    shown = page.pane().get_by_role("link", name=text)
+    assert len(shown.inner_text()) < 400
+    assert len(shown.get_attribute("href")) < 100
+
+
 def test_the_parent_is_one_click_away(trace):
     page = trace(*shop())
     page.row("pay").click()
@@ -912,8 +986,9 @@ def test_of_very_many_services_the_first_are_shown_and_all_counted(trace):
     expect(page.locator("#traces .chips")).to_contain_text("and 70 more")
 
 
-def test_a_span_without_a_name_can_be_chosen(trace):
-    page = trace(request(span("")))
+@pytest.mark.parametrize("name", ["", "   "])
+def test_a_span_without_a_name_can_be_chosen(trace, name):
+    page = trace(request(span(name)))
     page.row("(no name)").click()
     expect(page.pane().get_by_role("heading", level=2)).to_have_text("(no name)")
 
@@ -950,6 +1025,7 @@ def test_a_trace_10000_spans_deep_is_shown(trace):
     page.rows.first.focus()
     page.press("End")
     expect(page.locator(":focus")).to_have_attribute("aria-level", "10000")
+    expect(page.locator(":focus")).to_contain_text("level 10000")
     assert page.locator(":focus .title").bounding_box()["width"] > 30
 
 

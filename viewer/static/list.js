@@ -2,7 +2,7 @@
 
 import { onKeys } from "./keys.js";
 import { watch } from "./live.js";
-import { $, ago, arrange, chips, count, duration, el, errorMark, moment, named, number } from "./text.js";
+import { $, ago, arrange, between, chips, count, duration, el, errorMark, moment, named, number } from "./text.js";
 
 const [list, search, pause] = ["traces", "search", "pause"].map($);
 const rows = new Map(); // trace id -> its <li>
@@ -10,7 +10,7 @@ let latest; // what the viewer said last
 let asked = true; // whether the reader waits for the answer, and wants the rows to move
 
 const start = ({ minStartTimeUnixNano = 0 }) => BigInt(minStartTimeUnixNano);
-const spent = ({ maxEndTimeUnixNano = 0, ...summary }) => Number(BigInt(maxEndTimeUnixNano) - start(summary));
+const spent = ({ maxEndTimeUnixNano = 0, ...summary }) => between(start(summary), BigInt(maxEndTimeUnixNano));
 
 /** Bring the page up to date. Nothing moves under the reader's pointer: what is new waits until it leaves. */
 function paint() {
@@ -22,16 +22,18 @@ function paint() {
   asked = false;
   arrange(list, rows, summaries.map(({ traceId }) => traceId), () => el("li"));
   for (const summary of news) fill(rows.get(summary.traceId), summary);
-  const longest = Math.max(1, ...summaries.map(spent));
-  for (const summary of summaries) rows.get(summary.traceId).style.setProperty("--share", spent(summary) / longest);
+  const shares = summaries.map((summary) => spent(summary) || 0);
+  const longest = Math.max(1, ...shares);
+  for (const [i, { traceId }] of summaries.entries()) rows.get(traceId).style.setProperty("--share", shares[i] / longest);
+  const narrowed = [...new FormData(search).values()].some((wanted) => wanted.trim());
   $("kept").textContent = [
-    found < kept ? `${number(found)} of ${count(kept, "trace")}` : `${count(kept, "trace")} kept`,
+    narrowed ? `${number(found)} of ${count(kept, "trace")}` : `${count(kept, "trace")} kept`,
     found > summaries.length && `the newest ${number(summaries.length)} shown`,
     dropped && `${number(dropped)} dropped for room`,
     refused && `${count(refused, "span")} refused`,
   ].filter(Boolean).join(" · ");
-  $("nothing").hidden = found > 0 || kept === 0;
-  $("empty").hidden = kept > 0;
+  $("nothing").hidden = found > 0 || !narrowed;
+  $("empty").hidden = found > 0 || narrowed;
 }
 
 function fill(row, summary) {
@@ -56,21 +58,30 @@ function fill(row, summary) {
   if (focused) row.querySelector("a").focus({ preventScroll: true });
 }
 
-const askAnew = watch(() => `/api/v3/trace-summaries?query.searchDepth=1000&${new URLSearchParams(new FormData(search))}`, (answer) => {
+const ask = watch(() => `/api/v3/trace-summaries?query.searchDepth=1000&${new URLSearchParams(new FormData(search))}`, (answer) => {
   latest = answer;
   paint();
 }, () => !pause.checked);
 
-const changed = () => {
+function changed() {
   asked = true;
-  askAnew();
-};
+  ask();
+}
+
+function clear() {
+  search.reset();
+  changed();
+}
 
 setInterval(() => {
   for (const row of rows.values()) row.querySelector("time").textContent = ago(start(row.summary));
 }, 1000);
 search.addEventListener("input", changed);
-addEventListener("pageshow", changed); // on the way back the browser has put in what was searched for
-pause.addEventListener("change", () => pause.checked || askAnew());
+addEventListener("pageshow", ({ persisted }) => persisted || changed()); // by now the browser has put in the last search
+$("clear").addEventListener("click", clear);
+pause.addEventListener("change", () => pause.checked || ask());
 list.addEventListener("pointerleave", () => latest && paint());
-onKeys(document, { "/": ["search", () => search.querySelector("input").focus()], Escape: ["clear the search", () => (search.reset(), changed())] });
+list.addEventListener("click", ({ target }) => { // beside the link, unless the reader marks some text
+  if (!target.closest("a") && getSelection().isCollapsed) target.closest("li")?.querySelector("a").click();
+});
+onKeys(document, { "/": ["search", () => search.querySelector("input").focus()], Escape: ["clear the search", clear] });

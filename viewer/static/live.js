@@ -2,32 +2,32 @@
 
 import { $ } from "./text.js";
 
-/** Call `show` with each new answer to `address()`, as long as `wanted()`. Returns how to ask anew. */
+/** Returns how to ask, anew if need be: from then on `show` gets each new answer to `address()`, as long as `wanted()`. */
 export function watch(address, show, wanted = () => true) {
-  let timer, request, tag;
+  let timer, request, last;
 
   async function ask() {
     clearTimeout(timer);
-    request?.abort(); // this question takes its place
+    request?.abort(); // if there is one still: this takes its place
     const { signal } = (request = new AbortController());
     const began = performance.now();
     try {
-      const answer = await fetch(address(), { signal, headers: { "If-None-Match": tag } });
-      if (answer.ok) await show(await answer.json());
-      else if (answer.status !== 304) throw new Error(answer.status);
-      tag = answer.headers.get("ETag");
+      const answer = await fetch(address(), { signal }); // with its ETag, the browser sees to that
+      if (!answer.ok) throw new Error(answer.status);
+      const text = await answer.text();
+      if (text !== last) await show(JSON.parse(text));
+      last = text;
     } catch {
-      tag = undefined;
+      last = undefined;
     }
     if (signal.aborted) return;
-    $("trouble").hidden = tag !== undefined;
+    $("trouble").hidden = last !== undefined;
     const rest = Math.max(500, 2 * (performance.now() - began)); // milliseconds; never keep the viewer busy
     timer = setTimeout(() => wanted() && ask(), rest);
   }
 
-  ask();
   return () => {
-    tag = undefined;
+    last = undefined;
     ask();
   };
 }

@@ -1,5 +1,7 @@
 // Makes the tree of a trace from its OTLP JSON. Nothing here recurses: a trace may be 50,000 spans deep.
 
+import { between } from "./text.js";
+
 /**
  * The trace: its `nodes`, each followed by all that is below it; the same `byId`; its `root`, its `first` time and its `total`.
  *
@@ -14,7 +16,7 @@ export function readTrace({ resourceSpans = [] }) {
     return scopeSpans.flatMap(({ scope = {}, spans = [] }) => spans.map((span) => {
       const [start, end] = [BigInt(span.startTimeUnixNano ?? 0), BigInt(span.endTimeUnixNano ?? 0)];
       const error = span.status?.code === 2;
-      return { span, service, resource, scope, id: span.spanId, start, end, length: Number(end - start), error, children: [], size: 1 };
+      return { span, service, resource, scope, id: span.spanId, start, end, length: between(start, end), error, children: [], size: 1 };
     }));
   });
   found.sort((a, b) => (a.start < b.start ? -1 : Number(a.start > b.start)));
@@ -25,7 +27,7 @@ export function readTrace({ resourceSpans = [] }) {
     const { parentSpanId = "" } = node.span;
     node.parent = byId.get(parentSpanId);
     node.orphan = /[^0]/.test(parentSpanId) && !node.parent;
-    node.from = Number(node.start - first);
+    node.from = between(first, node.start);
   }
   for (const node of found) {
     let top = node;

@@ -1,6 +1,6 @@
 // Everything that is known about one span.
 
-import { count, duration, el, hue, moment, named, visible } from "./text.js";
+import { between, count, duration, el, hue, moment, named, visible } from "./text.js";
 import { KINDS } from "./waterfall.js";
 
 const MANY = 100; // attributes, events or links that are shown
@@ -19,7 +19,7 @@ export function showSpan(content, node, { first }, traceId) {
     table([
       ["Status", el("span", { class: status.code === 2 && "bad" }, ["Unset", "OK", "Error"][status.code ?? 0] ?? "")],
       ["Message", value(status.message)],
-      ["Start", moment(start), soft(`${duration(from)} into the trace`)],
+      ["Start", ...(start ? [moment(start), soft(`${duration(from)} into the trace`)] : ["not set"])],
       ["Duration", duration(length)],
       ["Span id", ...toCopy(node.id, "span id")],
       ["Parent", ...parent(node)],
@@ -29,10 +29,9 @@ export function showSpan(content, node, { first }, traceId) {
       ["Link", el("a", { href: `#${node.id}` }, "to this span")],
     ]),
     ...section("Events", ...events.slice(0, MANY).map((event) =>
-      article(event, named(event.name), soft(`at ${duration(Number(BigInt(event.timeUnixNano ?? 0) - first))}`))), more(events)),
+      article(event, named(event.name), soft(`at ${duration(between(first, BigInt(event.timeUnixNano ?? 0)))}`))), more(events)),
     ...section("Attributes", ...attributes(span)),
-    ...section("Links", ...links.slice(0, MANY).map((link) =>
-      article(link, el("a", { href: `/trace/${link.traceId}#${link.spanId}` }, `span ${link.spanId}`), soft(`of trace ${link.traceId}`))), more(links)),
+    ...section("Links", ...links.slice(0, MANY).map((link) => article(link, ...linked(link))), more(links)),
     ...section("Resource", ...attributes(resource)),
     ...section("Scope", table([["Name", value(scope.name)], ["Version", value(scope.version)]]), ...attributes(scope)),
   );
@@ -42,6 +41,12 @@ function parent({ span, parent, orphan }) {
   if (orphan) return [el("code", {}, span.parentSpanId), el("span", { class: "note" }, "missing")];
   return [parent ? el("a", { href: `#${parent.id}` }, named(parent.span.name)) : soft("none")];
 }
+
+/** Where a link leads. Its ids may be anything, or missing. */
+const linked = ({ traceId = "", spanId = "" }) => [
+  el("a", { href: `/trace/${traceId.slice(0, 32)}#${spanId.slice(0, 16)}` }, `span ${visible(spanId) || "without an id"}`),
+  soft(`of trace ${visible(traceId) || "without an id"}`),
+];
 
 /** A heading and what is below it; nothing when there is nothing below. */
 const section = (title, ...content) =>

@@ -1,10 +1,10 @@
 // Turns what spans hold into text that a person can read.
 //
 // Spans are hostile. What comes from them reaches the page as text, never as markup, cut to a length that the
-// page can hold, and with every character that one cannot see, or that reorders its line, shown as a sign.
+// page can hold, and with the characters that one cannot see, or that reorder their line, shown as signs.
 
 const LINE_BREAKS = "\n\t";
-const UNSEEN = /[\0-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+const UNSEEN = /[\0-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
 const UNITS = [["ns", 1], ["µs", 1e3], ["ms", 1e6], ["s", 1e9], ["min", 6e10], ["h", 36e11], ["d", 864e11]];
 
 /** A character's number stands for it: not every font has the pictures that Unicode has for some of them. */
@@ -43,16 +43,20 @@ export function arrange(parent, elements, items, make) {
   focused.focus({ preventScroll: true }); // what moves loses it
 }
 
-/** A name from a span, kept apart from the direction of the text around it. */
-export const named = (text = "", attributes = {}) =>
-  el("bdi", { title: visible(text, { limit: 1000 }), ...attributes }, visible(text) || "(no name)");
+/** A name from a span; and as an element, kept apart from the direction of the text around it. */
+export const nameOf = (text = "") => visible(text).trim() || "(no name)";
+export const named = (text = "", attributes = {}) => el("bdi", { title: visible(text, { limit: 1000 }), ...attributes }, nameOf(text));
 
 /** "1,000"; "1 span", "2 spans". */
 export const number = (n) => n.toLocaleString("en");
 export const count = (n, one) => `${number(n)} ${n === 1 ? one : `${one}s`}`;
 
+/** The nanoseconds from one point in time to another; NaN where one of them is 0, which is none. */
+export const between = (from, to) => (from && to ? Number(to - from) : NaN);
+
 /** A duration in nanoseconds, to three digits. */
 export function duration(ns) {
+  if (Number.isNaN(ns)) return "not set";
   if (ns === 0) return "0";
   if (ns < 0) return `−${duration(-ns)}`;
   const [unit, size] = UNITS.findLast(([, size]) => ns >= 0.9995 * size) ?? UNITS[0];
@@ -65,6 +69,7 @@ export const moment = (ns) => // Sweden writes 2026-11-22 12:00:00
 
 /** How long ago a point in time was. */
 export function ago(ns) {
+  if (!ns) return "not set";
   const past = Date.now() * 1e6 - Number(ns);
   const [unit, size] = UNITS.slice(3).findLast(([, size]) => past >= size) ?? [];
   if (!unit) return past > -1e9 ? "now" : "in the future";
@@ -83,7 +88,7 @@ export function hue(service) {
 export const errorMark = (below = false) =>
   el("span", { class: below ? "error-mark below" : "error-mark", role: "img", "aria-label": below ? "error below" : "error" }, "!");
 
-const chip = ({ name = "", spanCount = 0, errorSpanCount = 0 }) =>
+const chip = ({ name, spanCount, errorSpanCount = 0 }) =>
   el("span", { class: "chip", "--hue": hue(name), title: `${visible(name)}: ${count(spanCount, "span")}, ${errorSpanCount} in error` },
     named(name), el("b", {}, number(spanCount)),
     ...(errorSpanCount ? [errorMark(), el("b", { class: "bad" }, number(errorSpanCount))] : []));

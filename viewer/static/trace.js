@@ -4,11 +4,11 @@ import { onKeys } from "./keys.js";
 import { watch } from "./live.js";
 import { readTrace } from "./model.js";
 import { showSpan } from "./pane.js";
-import { $, arrange, chips, count, duration, el, hue, moment, number, visible } from "./text.js";
+import { $, arrange, chips, count, duration, el, hue, moment, nameOf, number, visible } from "./text.js";
 import { cells, drawAxis } from "./waterfall.js";
 
 const [body, pane] = ["rows", "pane"].map($);
-const traceId = location.pathname.split("/").pop().toLowerCase().padStart(32, "0");
+const traceId = encodeURIComponent(location.pathname.split("/").pop()).toLowerCase().padStart(32, "0");
 const path = `/api/v3/traces/${traceId}`;
 const rows = new Map(); // span id -> its element, which is empty until it is near the screen
 let trace = { nodes: [], byId: new Map() };
@@ -18,11 +18,14 @@ let open = []; // the rows that are not inside a collapsed one
 let active; // the node that takes the keys
 let selected; // the node in the pane; null when it was closed
 
-const warn = (text) => ($("warning").textContent = text);
+function warn(text) {
+  if ($("warning").textContent !== text) $("warning").textContent = text; // or a screen reader would say it again
+}
 
 /** Look whether the trace has changed, and only then read all of it. */
 async function check({ summaries = [] }) {
-  const summary = summaries.find((each) => each.traceId === traceId);
+  // One that comes back smaller has left, and its late spans make a trace without a beginning.
+  const summary = summaries.find((each) => each.traceId === traceId && each.spanCount >= trace.nodes.length);
   const now = JSON.stringify(summary);
   if (summary && now === state) return;
   state = undefined;
@@ -43,7 +46,7 @@ function show({ services, spanCount, errorSpanCount = 0, viewer: { refused } = {
   };
   $("facts").replaceChildren(...Object.entries(facts).map(([key, value]) => el("div", {}, el("dt", {}, key), el("dd", {}, value))));
   $("services").replaceChildren(...chips(services));
-  $("name").textContent = visible(root.span.name ?? "") || "(no name)";
+  $("name").textContent = nameOf(root.span.name);
   document.title = `${$("name").textContent} · ${traceId.slice(0, 8)}`;
   warn(refused ? `${count(refused, "span")} more came than one trace can hold here.` : "");
   $("next-error").disabled = !errorSpanCount;
@@ -52,10 +55,11 @@ function show({ services, spanCount, errorSpanCount = 0, viewer: { refused } = {
   arrange(body, rows, nodes.map(({ id }) => id), () => el("div", { role: "row", class: "row" }));
   for (const node of nodes) rows.get(node.id).node = node;
   active = byId.get(active?.id) ?? nodes[0];
+  const before = selected;
   selected &&= byId.get(selected.id);
   fold();
   if (!selected) goToAddress();
-  else if (!pane.contains(document.activeElement) && getSelection().isCollapsed) showSpan($("content"), selected, trace, traceId);
+  else if (selected.orphan !== before.orphan || selected.from !== before.from) showSpan($("content"), selected, trace, traceId);
 }
 
 /** Hide the rows inside the spans with these ids. */
@@ -142,7 +146,8 @@ const step = (by) => go(open[Math.min(open.length - 1, Math.max(0, open.indexOf(
 const isOpen = () => active.size > 1 && !collapsed.has(active.id);
 
 body.addEventListener("click", ({ target }) => {
-  const { node } = target.closest(".row");
+  const node = target.closest(".row")?.node;
+  if (!node || !getSelection().isCollapsed) return; // the reader marks some text
   if (target.matches("[aria-expanded] .twisty")) toggle(node.id), go(node);
   else go(node, node);
 });
@@ -169,4 +174,4 @@ onKeys(document, {
   "+": ["expand all", expandAll],
   Escape: ["back to the tree", close],
 });
-watch(() => `/api/v3/trace-summaries?viewer.search=${traceId}&query.searchDepth=1000`, check);
+watch(() => `/api/v3/trace-summaries?viewer.search=${traceId}&query.searchDepth=1000`, check)();

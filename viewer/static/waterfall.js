@@ -1,8 +1,9 @@
 // Draws a trace's axis, and a span's row: its place in the tree, its bar, its events.
 
-import { duration, el, errorMark, named, number, visible } from "./text.js";
+import { between, duration, el, errorMark, named, number, visible } from "./text.js";
 
 export const KINDS = ["", "internal", "server", "client", "producer", "consumer"];
+const DEEPEST = 12; // levels that are indented
 const DOTS = 50; // events of a span that are shown on its bar
 
 /** Draw the time ticks. */
@@ -23,8 +24,9 @@ function niceStep(ns) {
 export function cells(node, trace, closed) {
   const { span, service, level, size, error, errorBelow, orphan, parent } = node;
   return [
-    el("div", { role: "gridcell", class: "name", "--level": level - 1 },
+    el("div", { role: "gridcell", class: "name", "--level": Math.min(level - 1, DEEPEST) },
       el("span", { class: "twisty", "aria-hidden": "true" }),
+      level - 1 > DEEPEST && el("span", { class: "soft" }, `level ${level}`),
       el("span", { class: "stripe", "aria-hidden": "true" }),
       (error || errorBelow) && errorMark(!error),
       named(span.name, { class: "title" }),
@@ -40,12 +42,12 @@ export function cells(node, trace, closed) {
 /** The bar of a span with its events, and its duration beside it. */
 function timeline({ span: { events = [] }, error, from, length }, { first, total }) {
   const share = (ns) => Math.min(1, Math.max(0, ns / total || 0));
-  const [left, right] = [share(from), share(from + Math.max(0, length))];
+  const [left, right] = [share(from), share(from + Math.max(0, length || 0))];
   return [
     el("span", { class: error ? "bar bad" : "bar", role: "img", "aria-label": `from ${duration(from)}`, "--x": left, "--w": right - left }),
-    ...events.slice(0, DOTS).map(({ name = "", timeUnixNano = 0 }) => el("span", {
+    ...events.filter(({ timeUnixNano }) => timeUnixNano).slice(0, DOTS).map(({ name = "", timeUnixNano }) => el("span", {
       class: name === "exception" ? "dot bad" : "dot", role: "img", "aria-label": `event ${visible(name)}`, title: visible(name),
-      "--x": share(Number(BigInt(timeUnixNano) - first)),
+      "--x": share(between(first, BigInt(timeUnixNano))),
     })),
     el("span", { class: "length", "--x": right }, duration(length)),
   ];
