@@ -214,7 +214,7 @@ class _Trace:
                 counts[1] += 1
                 self.errors += 1
             name = span.name[:MAX_NAME_LENGTH]
-            if (service, name) not in operations and len(operations) < MAX_NAMES:
+            if len(operations) < MAX_NAMES and (service, name) not in operations:
                 operations.add((service, name))
                 size += 4 * len(name) + NAME_BYTES
 
