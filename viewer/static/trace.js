@@ -30,7 +30,7 @@ async function check({ summaries = [] }) {
   if (summary && now === state) return;
   state = undefined;
   const answer = summary && (await fetch(path));
-  if (!answer?.ok && active) return warn("The viewer keeps this trace no longer: it has left to make room. Do not reload this page.");
+  if (!answer?.ok && active) return warn("The viewer keeps this trace no longer: do not reload this page.");
   if (!answer?.ok) return warn(`The trace ${visible(traceId)} is not here: it has not come yet, or it has left. If it comes, it shows.`);
   trace = readTrace((await answer.json()).result);
   show(summary);
