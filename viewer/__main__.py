@@ -13,18 +13,18 @@ LEAVING = 0.5  # seconds for the requests that are under way, and twice as many 
 
 def main() -> None:
     """Run the viewer; the first signal ends it in order, a second one at once."""
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_number, interrupt)
-    with contextlib.suppress(KeyboardInterrupt):  # one that comes before there is anything to stop
-        give_memory_back()
-        run()
+    signals: list[int] = []
 
+    def note(signal_number: int, frame: object) -> None:
+        # Not by raising: what is raised inside a callback of the import system is passed over.
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_DFL)
+        signals.append(signal_number)
 
-def interrupt(signal_number: int, frame: object) -> None:
-    """Raise KeyboardInterrupt, once."""
     for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_DFL)
-    raise KeyboardInterrupt
+        signal.signal(each, note)
+    give_memory_back()
+    run(signals)
 
 
 def give_memory_back() -> None:
@@ -37,8 +37,11 @@ def give_memory_back() -> None:
         mallopt(mmap_threshold, 8 * 1024)
 
 
-def run() -> None:
-    """Take spans and show traces. Ends with status 1 and one line when it cannot start."""
+def run(signals: list[int]) -> None:
+    """Take spans and show traces until there is something in `signals`, which a signal may put there at any time.
+
+    Ends with status 1 and one line when it cannot start.
+    """
     # Imported only now, so that the signals are in hand by then.
     from rich.console import Console
 
@@ -76,10 +79,8 @@ def run() -> None:
 Or in any program with OpenTelemetry: OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}"""
     terminal = Terminal(store, console, hint)
     threading.Thread(target=terminal.run, name="terminal", daemon=True).start()
-    with contextlib.suppress(KeyboardInterrupt):
-        # Not by joining the thread: an interrupted join() takes it for ended.
-        while not terminal.ended.wait(0.2):
-            pass
+    while not (signals or terminal.ended.wait(0.2)):
+        pass
     server.stop(LEAVING).wait()
     terminal.leaving.set()
     if not terminal.ended.wait(2 * LEAVING):  # stuck on an output that takes no more
