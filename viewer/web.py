@@ -80,7 +80,7 @@ def start(store: Store, host: str, port: int, otlp_port: int) -> int:
         connection_limit=500,
         channel_timeout=PATIENCE,
         cleanup_interval=5,
-        max_request_body_size=CHUNK,  # nobody sends us any
+        max_request_body_size=64_000,  # nobody sends us any
         outbuf_high_watermark=SPOOLED,
     )
     threading.Thread(target=server.run, name="web", daemon=True).start()
@@ -130,7 +130,9 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317) -> 
             abort(400, "malformed parameter trace_id: not up to 32 hexadecimal digits")
         # They are to help Jaeger find it, and change nothing here.
         parameters = _camel_case(request.args)
-        _nanoseconds(parameters, "startTime"), _nanoseconds(parameters, "endTime"), _boolean(parameters, "rawTraces")
+        _nanoseconds(parameters, "startTime")
+        _nanoseconds(parameters, "endTime")
+        _boolean(parameters, "rawTraces")
         found = store.trace(trace_id.lower().zfill(32))
         if found is None:
             abort(404, "No traces found")
@@ -140,8 +142,9 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317) -> 
     def trace_summaries():
         search = Search(request.args)
         tag = f"{this_run}-{store.revision}"  # read first: it may be older than what follows, never newer
+        etag = {"ETag": f'"{tag}"'}
         if tag in request.if_none_match:
-            return Response(status=304, headers={"ETag": f'"{tag}"'})
+            return "", 304, etag
         found = [summary for summary in store.summaries() if search.matches(summary)]
         viewer = present(
             found=len(found),
@@ -151,7 +154,7 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317) -> 
             refusedReason=store.refused.reason,
         )
         summaries = _list(map(summary_json, found[: search.depth]))
-        return json_response(f'{{"summaries":{summaries},"viewer":{_json.encode(viewer)}}}', ETag=f'"{tag}"')
+        return json_response(f'{{"summaries":{summaries},"viewer":{_json.encode(viewer)}}}'), etag
 
     return app
 
@@ -197,7 +200,7 @@ class Search:
         services = [name for name, _, _ in summary.services]
         return (
             (not self.service or self.service in services)
-            and (not self.operation or any(map(self._is_operation, summary.operations)))
+            and (not self.operation or any(self._is_operation(*each) for each in summary.operations))
             and (self.earliest is None or summary.start_ns >= self.earliest)
             and (self.latest is None or summary.start_ns <= self.latest)
             and (not self.errors or summary.error_count > 0)
@@ -207,8 +210,7 @@ class Search:
             )
         )
 
-    def _is_operation(self, operation: tuple[str, str]) -> bool:
-        service, name = operation
+    def _is_operation(self, service: str, name: str) -> bool:
         return name == self.operation and self.service in (None, service)
 
 
@@ -275,11 +277,14 @@ def span_json(span: Span) -> dict:
 
     As in Jaeger's, a status is there also when it is not set, and an id of zeros is left out.
     """
-    fields = {"status": {}} | MessageToDict(span, use_integers_for_enums=True)
+    fields = MessageToDict(span, use_integers_for_enums=True)
+    fields.setdefault("status", {})
     for owner in (fields, *fields.get("links", ())):
         for name in ("traceId", "spanId", "parentSpanId"):
-            if any(id_bytes := base64.b64decode(owner.pop(name, ""))):
-                owner[name] = id_bytes.hex()
+            if name in owner:
+                owner[name] = base64.b64decode(owner[name]).hex()
+                if not owner[name].strip("0"):
+                    del owner[name]
     for owner in (fields, *fields.get("events", ()), *fields.get("links", ())):
         _complete(owner)
     return fields
@@ -290,9 +295,9 @@ def present(**fields) -> dict:
     return {name: value for name, value in fields.items() if value}
 
 
-def json_response(body: str | Iterator[str], **headers: str) -> Response:
+def json_response(body: str | Iterator[str]) -> Response:
     """Return an answer with this JSON."""
-    return Response(body, headers=headers, mimetype="application/json")
+    return Response(body, mimetype="application/json")
 
 
 def _list(items: Iterable[object]) -> str:
@@ -363,20 +368,7 @@ def _camel_case(parameters: Mapping[str, str]) -> dict[str, str]:
 
 def _boolean(parameters: Mapping[str, str], name: str) -> None:
     """Refuse what Jaeger cannot read as a boolean."""
-    if parameters.get(name, "true") not in (
-        "1",
-        "t",
-        "T",
-        "true",
-        "TRUE",
-        "True",
-        "0",
-        "f",
-        "F",
-        "false",
-        "FALSE",
-        "False",
-    ):
+    if not re.fullmatch("1|t|T|true|TRUE|True|0|f|F|false|FALSE|False", parameters.get(name, "true")):
         abort(400, f"malformed parameter {name}: neither true nor false")
 
 

@@ -14,7 +14,7 @@ const spent = ({ maxEndTimeUnixNano = 0, ...summary }) => between(start(summary)
 
 /** Bring the page up to date. Nothing moves under the reader's pointer: what is new waits until it leaves. */
 function paint() {
-  const { summaries = [], viewer: { found = 0, kept = 0, dropped, refused } = {} } = latest;
+  const { summaries, viewer: { found = 0, kept = 0, dropped, refused } } = latest;
   const news = summaries.filter((summary) => rows.get(summary.traceId)?.content !== JSON.stringify(summary));
   const held = news.length > 0 && !asked && list.matches(":hover") && matchMedia("(hover)").matches; // a finger never leaves
   $("waiting").textContent = held ? `${number(news.length)} more when the pointer leaves the list` : "";

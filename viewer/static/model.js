@@ -3,7 +3,8 @@
 import { between } from "./text.js";
 
 /**
- * The trace: its `nodes`, each followed by all that is below it; the same `byId`; its `root`, its `first` time and its `total`.
+ * The trace: its `nodes`, each followed by all that is below it; the same `byId`; its `root`; its `first` time, and
+ * its `total` in nanoseconds.
  *
  * A node holds its `span` with `resource` and `scope`, its place (`parent`, `children`, `level`, `size` of its
  * subtree), its times in nanoseconds (`start` and `end` since 1970, `from` the trace's start, `length`), and what
@@ -15,7 +16,7 @@ export function readTrace({ resourceSpans = [] }) {
     const service = name?.slice(0, 200) || "unknown_service"; // as the store has it
     return scopeSpans.flatMap(({ scope = {}, spans = [] }) => spans.map((span) => {
       const [start, end] = [BigInt(span.startTimeUnixNano ?? 0), BigInt(span.endTimeUnixNano ?? 0)];
-      const error = span.status?.code === 2;
+      const error = span.status.code === 2;
       return { span, service, resource, scope, id: span.spanId, start, end, length: between(start, end), error, children: [], size: 1 };
     }));
   });
@@ -24,9 +25,9 @@ export function readTrace({ resourceSpans = [] }) {
   const last = found.reduce((last, { start, end }) => [start, end].reduce((a, b) => (b > a ? b : a), last), first);
   const byId = new Map(found.map((node) => [node.id, node]));
   for (const node of found) {
-    const { parentSpanId = "" } = node.span;
+    const { parentSpanId } = node.span;
     node.parent = byId.get(parentSpanId);
-    node.orphan = /[^0]/.test(parentSpanId) && !node.parent;
+    node.orphan = parentSpanId !== undefined && !node.parent;
     node.from = between(first, node.start);
   }
   for (const node of found) {

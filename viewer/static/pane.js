@@ -11,7 +11,7 @@ const soft = (text) => el("span", { class: "soft" }, text);
 /** Fill `content` with a span of a trace. */
 export function showSpan(content, node, { first }, traceId) {
   const { span, service, resource, scope, start, from, length } = node;
-  const { status = {}, events = [], links = [] } = span;
+  const { status, events = [], links = [] } = span;
   const dropped = ["Attributes", "Events", "Links"].filter((what) => span[`dropped${what}Count`]);
   content.replaceChildren(
     el("h2", {}, named(span.name)),

@@ -23,7 +23,7 @@ function warn(text) {
 }
 
 /** Look whether the trace has changed, and only then read all of it. */
-async function check({ summaries = [] }) {
+async function check({ summaries }) {
   // One that comes back smaller has left, and its late spans make a trace without a beginning.
   const summary = summaries.find((each) => each.traceId === traceId && each.spanCount >= trace.nodes.length);
   const now = JSON.stringify(summary);
