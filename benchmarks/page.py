@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the viewer and the tests' requests
 from playwright.sync_api import sync_playwright
 
-from tests.otlp import request, send, span, trace_id
+from tests.viewer.otlp import request, send, span, trace_id
 from viewer import web
 from viewer.store import Store
 

@@ -9,7 +9,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, Instr
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
-from tests.otlp import attribute, field, request, span
+from tests.viewer.otlp import attribute, field, request, span
 from viewer import wire
 
 texts = st.text(max_size=200)

@@ -24,8 +24,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from tests.otlp import attribute, field, request, span, trace_id
 from tests.support import Process, clean_environment, free_port, wait_until
+from tests.viewer.otlp import attribute, field, request, span, trace_id
 from viewer.__main__ import is_loopback
 
 READY = r"takes OTLP/gRPC on http://127.0.0.1:\d+"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from rich.console import Console
 
-from tests.otlp import attribute, exception, request, send, span
+from tests.viewer.otlp import attribute, exception, request, send, span
 from viewer import receiver, web
 from viewer.picture import Picture
 from viewer.store import Store

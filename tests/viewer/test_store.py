@@ -9,7 +9,7 @@ import pytest
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from tests.otlp import NOON, attribute, received, request, send, span, trace_id
+from tests.viewer.otlp import NOON, attribute, received, request, send, span, trace_id
 from viewer.store import MAX_NAME_LENGTH, MAX_NAMES, OTHER_SERVICES, Refused, Store
 from viewer.wire import MAX_PARTS
 

@@ -16,8 +16,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from tests.otlp import request, span
 from tests.support import answers, free_port, wait_until
+from tests.viewer.otlp import request, span
 from viewer import receiver
 from viewer.store import Store
 

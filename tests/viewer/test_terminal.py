@@ -8,7 +8,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from tests.otlp import NOON, attribute, exception, request, send, span, trace_id
+from tests.viewer.otlp import NOON, attribute, exception, request, send, span, trace_id
 from viewer.picture import MAX_FAILURES, MAX_ROWS, Picture, clean, duration
 from viewer.store import Store
 from viewer.terminal import BURST, EMPTY, PATIENCE, QUIET, Terminal

@@ -8,8 +8,8 @@ import shutil
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from tests.otlp import NOON, attribute, exception, request, send, span, trace_id
 from tests.support import free_port, wait_until
+from tests.viewer.otlp import NOON, attribute, exception, request, send, span, trace_id
 from viewer import web
 from viewer.store import Store
 

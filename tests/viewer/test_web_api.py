@@ -15,8 +15,8 @@ from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
 
-from tests.otlp import NOON, attribute, request, send, span, trace_id
 from tests.support import free_port, wait_until
+from tests.viewer.otlp import NOON, attribute, request, send, span, trace_id
 from viewer.store import Store
 from viewer.web import CHUNK, create_app, is_our_name
 from viewer.web import start as start_web
