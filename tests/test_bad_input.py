@@ -238,8 +238,9 @@ WRONG = {
     "REDIS_URL": [ENORMOUS, "mongodb://localhost", "6379", "redis://user:secret@localhost/0?db=x"],
     "MONGODB_URI": ["http://user:secret@localhost", "mongodb://a,,b", "mongodb://user:secret@"],
     "LS_ACCESS_TOKEN": ["sécret-token", "secret\ntoken"],
-    "OTEL_EXPORTER_OTLP_ENDPOINT": [
-        *("http://[::1", "http://", "://", "foo bar", "redis://user:secret@localhost", "http://localhost:port"),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ["http://[::1"],
+    "OTEL_EXPORTER_OTLP_HEADERS": [
+        *("Authorization: Bearer secret", "secret", "a=b,secret", "a b=secret", 'a="secret"', "=secret", "a=b;secret"),
     ],
 }
 
@@ -251,10 +252,7 @@ def test_a_wrong_value_ends_the_start_with_one_clear_line(start, variable):
         assert process.wait() == 1, value[:100]
         assert "Traceback" not in process.output, value[:100]
         last = process.err.splitlines()[-1]
-        if variable == "SERVER_HOST":
-            assert last in ("Name or service not known", "No such file or directory") or variable in last
-        else:
-            assert variable in last
+        assert variable in last
         assert "secret" not in process.output
 
 
@@ -275,7 +273,7 @@ SETTINGS = [
 def test_an_empty_or_blank_setting_is_the_default(start, value):
     process = start("server.py", **dict.fromkeys(SETTINGS, value))
     process.wait_for("Traces of test-py-manual-otlp go to http://localhost:4317")
-    process.wait_for(r"Running on http://127\.0\.0\.1:8081|Port 8081 is in use")
+    process.wait_for(r"Running on http://127\.0\.0\.1:8081|Nothing can listen on 127\.0\.0\.1:8081")
     assert "Traceback" not in process.output
 
 
@@ -283,8 +281,12 @@ ODD = [  # but of the right kind: the server starts, and a ping says what is wro
     {"REDIS_URL": "redis://" + "x" * 1000, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + ENORMOUS},
     {"REDIS_URL": "redis://localhost:1?no_such_option=1", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:1/path?"},
     {"MONGODB_URI": "mongodb://" + "x" * 1000, "OTEL_EXPORTER_OTLP_ENDPOINT": "nobody"},
-    {"MONGODB_URI": ENORMOUS, "OTEL_RESOURCE_ATTRIBUTES": "=,,a=b=c,%%%,service.name"},
-    {"MONGODB_URI": "27017", "OTEL_SERVICE_NAME": ENORMOUS, "OTEL_EXPORTER_OTLP_HEADERS": "no header,=,a=b"},
+    {
+        "MONGODB_URI": ENORMOUS,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "foo bar",
+        "OTEL_RESOURCE_ATTRIBUTES": "=,,a=b=c,%%%,service.name",
+    },
+    {"MONGODB_URI": "27017", "OTEL_SERVICE_NAME": ENORMOUS, "OTEL_EXPORTER_OTLP_HEADERS": " a = b ,, c=d=e%20f"},
     {"MONGODB_URI": "mongodb://localhost:1/?no_such_option=1&w=-1", "LS_ACCESS_TOKEN": ENORMOUS},
 ]
 

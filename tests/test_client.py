@@ -42,12 +42,12 @@ def http(status, body=b""):
     return b"HTTP/1.1 %d X\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (status, len(body), body)
 
 
-def test_each_ping_prints_the_posts_line_with_the_trace_id_behind_it(client, answering, sink):
+def test_each_ping_prints_the_posts_line_and_on_stderr_its_trace_id(client, answering, sink):
     url = answering(http(200, b"hello"))
     pinger = client("test", "--count", 1, DESTINATION_URL=url)
     assert pinger.wait() == 0
-    trace_id = sink.wait_for(1)[0].trace_id
-    assert pinger.out.splitlines()[0] == f"Request to {url}, got 5 bytes (trace {trace_id})"
+    assert pinger.out.splitlines() == [f"Request to {url}, got 5 bytes", "1 pings, 0 failed"]
+    assert pinger.err.splitlines()[1:] == [f"  trace {sink.wait_for(1)[0].trace_id}"]
 
 
 def test_it_stops_after_count_pings(client, answering):
@@ -86,9 +86,10 @@ def test_an_answer_of_400_or_more_is_one_line_and_a_span_in_error(client, answer
     pinger = client("--count", 2, "--interval", 0.01, DESTINATION_URL=url)
     assert pinger.wait() == 1
     span = sink.wait_for(2)[0]
-    assert f"Request to {url} failed: the answer is {status} (trace {span.trace_id})" in pinger.err.splitlines()
-    assert (span.status, span.attributes["error.type"]) == ("ERROR", str(status))
-    assert span.events[0][1]["exception.type"] == "requests.exceptions.HTTPError"
+    assert f"Request to {url} failed: the answer is {status}\n  trace {span.trace_id}\n" in pinger.err
+    assert (span.status, span.message, span.events) == ("ERROR", "", [])
+    assert span.attributes["error.type"] == str(status)
+    assert span.attributes["http.response.status_code"] == status
     assert pinger.out.splitlines()[-1] == "2 pings, 2 failed"
 
 
@@ -97,10 +98,15 @@ def test_a_refused_connection_is_one_line_and_a_span_in_error(client, sink):
     pinger = client("--count", 1, DESTINATION_URL=url)
     assert pinger.wait() == 1
     [span] = sink.wait_for(1)
-    line = f"Request to {url} failed: no connection; is the server running? (trace {span.trace_id})"
-    assert line in pinger.err.splitlines()
-    assert (span.status, span.attributes["error.type"]) == ("ERROR", "requests.exceptions.ConnectionError")
+    why = "no connection; is the server up?"
+    assert f"Request to {url} failed: {why}\n  trace {span.trace_id}\n" in pinger.err
+    assert (span.status, span.message) == ("ERROR", why)
+    assert span.attributes["error.type"] == "requests.exceptions.ConnectionError"
     assert "http.response.status_code" not in span.attributes
+    [(name, event)] = span.events
+    assert (name, event["exception.type"]) == ("exception", "requests.exceptions.ConnectionError")
+    assert "Connection refused" in event["exception.message"]
+    assert "Traceback (most recent call last)" in event["exception.stacktrace"]
 
 
 def test_a_server_that_never_answers_is_one_line_and_a_span_in_error(client, sink):
@@ -109,7 +115,7 @@ def test_a_server_that_never_answers_is_one_line_and_a_span_in_error(client, sin
         pinger = client("--count", 1, DESTINATION_URL=url)
         assert pinger.wait() == 1
     [span] = sink.wait_for(1)
-    assert f"Request to {url} failed: no answer within 5 s (trace {span.trace_id})" in pinger.err.splitlines()
+    assert f"Request to {url} failed: no answer within 5 s\n  trace {span.trace_id}\n" in pinger.err
     assert (span.status, span.attributes["error.type"]) == ("ERROR", "requests.exceptions.ReadTimeout")
 
 

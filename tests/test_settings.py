@@ -1,5 +1,6 @@
 """Every setting, alone and in the combinations that can disagree."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,7 +8,6 @@ import sys
 import grpc
 import pytest
 
-import common
 from tests.sink import Sink
 from tests.support import ROOT, clean_environment, free_port
 
@@ -122,15 +122,14 @@ LIGHTSTEP = "ingest.lightstep.com:443"
         ),
     ],
 )
-def test_the_endpoint_follows_the_settings_and_the_start_line_tells_tls(monkeypatch, settings, endpoint, tls, headers):
-    for variable in os.environ.keys() - clean_environment().keys():
-        monkeypatch.delenv(variable)
-    for variable, value in settings.items():
-        monkeypatch.setenv(variable, value)
-    exporter = common.get_otlp_exporter()
-    exporter.shutdown()
-    assert (exporter._endpoint, not exporter._insecure, dict(exporter._headers)) == (endpoint, tls, headers)
-    assert common.get_otlp_endpoint() == f"{'https' if tls else 'http'}://{endpoint}"
+def test_the_exporter_and_the_start_line_follow_the_settings(settings, endpoint, tls, headers):
+    code = (
+        "import common, json; exporter = common.get_otlp_exporter(); common.get_tracer()\n"
+        "print(json.dumps([exporter._endpoint, not exporter._insecure, dict(exporter._headers)]))"
+    )
+    run = run_python(code, **settings)
+    assert json.loads(run.stdout) == [endpoint, tls, headers]
+    assert run.stderr == f"Traces of {SERVICE} go to {'https' if tls else 'http'}://{endpoint}\n"
 
 
 def test_the_start_line_names_lightstep_and_not_the_token(ping):

@@ -8,7 +8,7 @@ import requests
 from opentelemetry.semconv import attributes as semantic_conventions
 
 from tests.conftest import client_settings
-from tests.support import MongoDB, Process, Redis, clean_environment, free_port
+from tests.support import ROOT, MongoDB, Process, Redis, clean_environment, free_port
 
 PING = {"client operation", "/ping"}
 REDIS = {"redis_integration", "server redis operation"}
@@ -133,8 +133,8 @@ def test_the_instrumentation_scope_is_the_file(healthy):
 def test_attribute_names_come_from_the_stable_semantic_conventions():
     folder = Path(semantic_conventions.__path__[0])
     stable = "\n".join(path.read_text() for path in folder.glob("*_attributes.py"))
-    for file in ("client.py", "server.py"):
-        source = Path(file).read_text()
+    for file in ("client.py", "beyond/conventions.py", "beyond/databases.py"):
+        source = (ROOT / file).read_text()
         imports = re.findall(r"opentelemetry\.semconv\.(\S+) import (?:\(([^)]*)\)|(.*))", source)
         assert imports
         for module, wrapped, names in imports:
@@ -161,7 +161,7 @@ def test_with_redis_down_every_span_up_to_the_client_is_in_error(ping, mongodb_t
     pinger, spans = ping(PING | REDIS, REDIS_URL=f"redis://localhost:{port}", **settings)
     for name in ("/ping", "redis_integration", "server redis operation"):
         assert_in_error(spans[name], "redis.exceptions.ConnectionError")
-    assert_in_error(spans["client operation"], "requests.exceptions.HTTPError")
+    assert (spans["client operation"].status, spans["client operation"].events) == ("ERROR", [])
     assert spans["server redis operation"].attributes["error.type"] == "redis.exceptions.ConnectionError"
     assert spans["server redis operation"].attributes["server.port"] == port
     assert spans["/ping"].attributes["error.type"] == "redis.exceptions.ConnectionError"
@@ -176,7 +176,7 @@ def test_with_mongodb_down_the_redis_spans_stay_healthy(ping):
     _, spans = ping(PING | REDIS | MONGODB, MONGODB_URI=f"mongodb://localhost:{port}")
     for name in ("/ping", "pymongo_integration", "server pymongo operation"):
         assert_in_error(spans[name], "pymongo.errors.ServerSelectionTimeoutError")
-    assert_in_error(spans["client operation"], "requests.exceptions.HTTPError")
+    assert spans["client operation"].status == "ERROR"
     assert spans["server pymongo operation"].attributes["error.type"] == "pymongo.errors.ServerSelectionTimeoutError"
     assert spans["server pymongo operation"].attributes["server.port"] == port
     assert {spans[name].status for name in REDIS} == {"UNSET"}

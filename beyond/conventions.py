@@ -1,0 +1,139 @@
+"""The semantic conventions: which attributes a span has, what an error is called, and what must not be in either."""
+
+import re
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from beyond.settings import AROUND_THE_PROXY, printable
+
+from opentelemetry.semconv.attributes.client_attributes import CLIENT_ADDRESS
+from opentelemetry.semconv.attributes.db_attributes import DB_RESPONSE_STATUS_CODE
+from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
+from opentelemetry.semconv.attributes.http_attributes import HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE
+from opentelemetry.semconv.attributes.network_attributes import NETWORK_PROTOCOL_VERSION
+from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
+from opentelemetry.semconv.attributes.url_attributes import URL_FULL, URL_PATH, URL_QUERY, URL_SCHEME
+from opentelemetry.semconv.attributes.user_agent_attributes import USER_AGENT_ORIGINAL
+from opentelemetry.trace import StatusCode, format_trace_id, get_current_span
+
+TIMEOUT = 5  # seconds that the client waits for an answer, or for the next piece of one
+
+SECRETS = "sig|Signature|AWSAccessKeyId|X-Goog-Signature|X-Amz-Signature|X-Amz-Credential|X-Amz-Security-Token"
+HOST = re.compile(r"(?:.*@)?(\[[0-9A-Fa-f:.]+\]|[^:\[\]@]+)(?::(\d{1,5}))?")
+
+REASONS = {  # why a request failed: the first of these among the causes of its exception
+    "ProxyError": f"no connection through http_proxy;\n  {AROUND_THE_PROXY}",
+    "NameResolutionError": "the name of the host does not resolve",
+    "RemoteDisconnected": "the connection was closed without an answer",
+    "BadStatusLine": "the answer is not HTTP",
+    "Timeout": f"no answer within {TIMEOUT} s",
+    "ConnectionError": "no connection; is the server up?",
+}
+
+
+def redact(text):
+    """Return a URL or a query (str) without the values that must not be recorded ("url.full", "url.query")."""
+    return re.sub(rf"((?:^|[?&])(?:{SECRETS})=)[^&#\s]*", r"\1REDACTED", text)
+
+
+def http_client_attributes(url):
+    """Return the attributes (dict) of a span around a GET of `url` (semantic conventions, "HTTP client")."""
+    parts = urlsplit(url)
+    return {
+        HTTP_REQUEST_METHOD: "GET",
+        URL_FULL: redact(url),
+        SERVER_ADDRESS: parts.hostname,
+        SERVER_PORT: parts.port or (443 if parts.scheme == "https" else 80),
+    }
+
+
+def http_server_attributes(request):
+    """Return the attributes (dict) of a span around the answer to a flask.Request ("HTTP server")."""
+    host, port = request.server
+    if (named := HOST.fullmatch(request.headers.get("Host", ""))) and int(named[2] or 1) in range(1, 65_536):
+        host, port = named[1].strip("[]"), int(named[2] or port)
+    attributes = {
+        HTTP_REQUEST_METHOD: request.method,
+        HTTP_ROUTE: request.url_rule.rule,
+        URL_SCHEME: request.scheme,
+        URL_PATH: request.path,
+        URL_QUERY: redact(request.query_string.decode(errors="replace")) or None,
+        SERVER_ADDRESS: host,
+        SERVER_PORT: port,
+        CLIENT_ADDRESS: request.remote_addr or None,
+        USER_AGENT_ORIGINAL: request.headers.get("User-Agent"),
+        NETWORK_PROTOCOL_VERSION: request.environ["SERVER_PROTOCOL"].removeprefix("HTTP/"),
+    }
+    return {key: value for key, value in attributes.items() if value is not None}
+
+
+def http_response(work, *arguments):
+    """Return the answer (flask.Response) that `work(*arguments)` makes, and give the current span its status code.
+
+    `work` may return and raise what a view may. An answer below 500 is no error of a server, `abort(404)` and what an
+    error handler makes of an exception included ("HTTP server", "Status"). What no handler takes is raised again.
+    """
+    from flask import current_app, g  # here: the client needs no Flask
+
+    span = get_current_span()
+    g.trace_id = format_trace_id(span.get_span_context().trace_id)  # for error handlers that run after the span's end
+    try:
+        try:
+            answer = work(*arguments)
+        except Exception as error:  # noqa: BLE001, raised again unless the program has a handler for it
+            answer = current_app.handle_user_exception(error)
+        response = current_app.make_response(answer)
+    except Exception as error:
+        span.set_attributes({HTTP_RESPONSE_STATUS_CODE: 500, ERROR_TYPE: get_error_type(error)})
+        raise
+    span.set_attribute(HTTP_RESPONSE_STATUS_CODE, response.status_code)
+    if response.status_code >= 500:
+        span.set_status(StatusCode.ERROR)
+        span.set_attribute(ERROR_TYPE, str(response.status_code))
+    return response
+
+
+@contextmanager
+def error_type():
+    """Name an exception that passes on the current span ("Database client"); the SDK records the rest."""
+    try:
+        yield
+    except Exception as error:
+        span = get_current_span()
+        span.set_attribute(ERROR_TYPE, get_error_type(error))
+        if code := getattr(error, "code", None):  # pymongo's
+            span.set_attribute(DB_RESPONSE_STATUS_CODE, str(code))
+        recordable(error)
+        raise
+
+
+def get_error_type(error):
+    """Return the value (str) of the attribute error.type for an exception: its qualified class name."""
+    return f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+
+
+def get_causes(error):
+    """Return the exceptions (list) that led to this one, itself first."""
+    return [error, *get_causes(error.__context__)] if error else []
+
+
+def recordable(error):
+    """Return the exception, its messages and those of its causes redacted, printable, and of a length that can be sent.
+
+    A database's message can be 20 MB long, and obey a terminal; one of requests has the URL in it.
+    """
+    for each in get_causes(error):
+        each.args = tuple(redact(printable(part)) if isinstance(part, str) else part for part in each.args)
+    return error
+
+
+def explain(error):
+    """Return in a few words (str) why a request failed."""
+    names = {kind.__name__ for cause in get_causes(error) for kind in type(cause).__mro__}
+    return next((reason for name, reason in REASONS.items() if name in names), type(error).__name__)
+
+
+def count_bytes(response):
+    """Return the length (int) of the body of a requests.Response, of which only a piece is in memory at a time."""
+    with response:
+        return sum(map(len, response.iter_content(65_536)))

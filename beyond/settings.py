@@ -1,0 +1,155 @@
+"""Reading the environment. What cannot be used ends the program with one line that says what to do."""
+
+import argparse
+import os
+import re
+import socket
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass_environment
+
+OURS = ("OTEL_", "LS_ACCESS_TOKEN", "REDIS_URL", "MONGODB_URI", "SERVER_HOST", "SERVER_PORT", "DESTINATION_URL")
+HEADER = re.compile(r"[ \t]*[!#-'*+\-.0-9A-Z^-z|~]+[ \t]*=[ !#-+\--:<-\[\]-~]*")  # what the SDK takes without a warning
+AROUND_THE_PROXY = "no_proxy=localhost,127.0.0.1 goes around it"
+FILES = re.compile("OTEL_EXPORTER_OTLP_(TRACES_)?(CERTIFICATE|CLIENT_KEY|CLIENT_CERTIFICATE)")
+
+said = []  # what the start had to say, which it says once
+
+
+def get_setting(*variables, default=""):
+    """Return the first of these environment variables (str) that is set and not blank, else `default`."""
+    return next((value for name in variables if (value := os.environ.get(name, "").strip())), default)
+
+
+def read_setting(variable, default, read):
+    """Return `read(value)` for an environment variable; ends the program with one line when `read` raises."""
+    try:
+        return read(get_setting(variable, default=default))
+    except Exception:  # noqa: BLE001, its text is not shown: some repeat the URL with its password
+        sys.exit(f"{variable} cannot be read; it must be like {default}")
+
+
+def printable(text, length=4_000):
+    """Return at most `length` characters of `text` (str), none of which a terminal would obey."""
+    shown = text if len(text) <= length else f"{text[:length]}… ({len(text)} characters)"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+
+
+def check_environment():
+    """Look at the settings before the SDK does; ends the program with one line for what is certainly a mistake.
+
+    Empty is as good as not set (specification, "Environment Variable Specification", "Empty value").
+    """
+    for name, value in list(os.environ.items()):
+        if name.startswith(OURS) and not value.strip():
+            del os.environ[name]
+        elif name.startswith(OURS) and re.fullmatch(r"(['\"]).*\1", value.strip()):
+            sys.exit(f"{name} has quotes around its value: leave them out.")
+        elif re.fullmatch("OTEL_EXPORTER_OTLP_(TRACES_)?HEADERS", name):
+            if not all(HEADER.fullmatch(member) for member in value.split(",") if member.strip()):
+                sys.exit(f"{name} must be like api-key=abc,other=def (its value is not shown here).")
+        elif FILES.fullmatch(name) and not Path(value).is_file():
+            sys.exit(f"{name} must be the path of a file, and {printable(value)} is none.")
+    token = get_setting("LS_ACCESS_TOKEN")
+    if re.fullmatch("<.*>", token):
+        sys.exit("LS_ACCESS_TOKEN must be your own token, in place of <LS_ACCESS_TOKEN>; or leave it out.")
+    if not (token.isascii() and token.isprintable()):
+        sys.exit("LS_ACCESS_TOKEN has a character that no header can hold.")
+    # Two values that the specification knows, and the exporter does not.
+    compression = "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"
+    if get_setting(*compression).lower() == "none":
+        drop(*compression)
+    if re.match("https?://", get_endpoint(default=""), re.IGNORECASE):  # INSECURE is for endpoints without a scheme
+        drop("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE")
+
+
+def drop(*variables):
+    """Make the environment forget these variables."""
+    for name in variables:
+        os.environ.pop(name, None)
+
+
+def get_endpoint(default):
+    """Return where the traces go (str), as the environment says it (specification, "OTLP Exporter"), else `default`."""
+    return get_setting("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT", default=default)
+
+
+@contextmanager
+def clear_errors():
+    """End the program with one line for a setting that the SDK refuses, whatever exception it raises."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001, each setting raises its own
+        names = ", ".join(sorted(name for name in os.environ if name.startswith(("OTEL_", "LS_"))))
+        sys.exit(f"Tracing cannot start: {printable(str(error))} (look at {names})")
+
+
+def say_where_traces_go(resource=None, exporter=None):
+    """Say on stderr, once, which service sends where, as its resource and its exporter understood the settings.
+
+    Without the two it says that somebody else has set up tracing, unless it has spoken before.
+    """
+    if said or {"-h", "--help"} & set(sys.argv[1:]):  # help is help
+        return
+    if get_setting("OTEL_SDK_DISABLED").lower() == "true":
+        said.append("Tracing is off: OTEL_SDK_DISABLED is set.")
+    elif exporter is None:
+        said.append("Traces go where OTEL_PYTHON_TRACER_PROVIDER or opentelemetry-instrument sends them, if anywhere.")
+    else:
+        endpoint, tls = exporter._endpoint.rpartition("@")[2], not exporter._insecure
+        if re.match(r"[a-z0-9-]+:(?!\d+$)", endpoint):  # a name as gRPC has them: dns:///host:port, unix:/path
+            where = f"{endpoint} ({'with' if tls else 'without'} TLS)"
+        else:
+            where = f"http{'s' if tls else ''}://{endpoint}"
+        said.append(f"Traces of {printable(resource.attributes['service.name'])} go to {printable(where)}")
+        proxy = next((name for name in ("grpc_proxy", "https_proxy", "http_proxy") if get_setting(name)), None)
+        without = {"no": get_setting("no_grpc_proxy", "no_proxy")}
+        if proxy and not proxy_bypass_environment(endpoint.rpartition(":")[0], without):
+            said.append(f"through the proxy of {proxy}; {AROUND_THE_PROXY}")
+    print(*said, sep="\n", file=sys.stderr)
+
+
+def get_destination_url():
+    """Return the URL (str) to ping; ends the program with one line if that is no http(s) URL, or holds credentials."""
+    url = get_setting("DESTINATION_URL", default="http://localhost:8081/ping")
+    try:
+        parts = urlsplit(url)
+        parts.hostname.encode("idna")
+        usable = parts.scheme in ("http", "https") and parts.port != 0 and "@" not in parts.netloc and url.isprintable()
+    except (ValueError, AttributeError):  # no port, no host
+        usable = False
+    if not usable:  # it is not printed: it may hold a password
+        sys.exit("DESTINATION_URL must be like http://localhost:8081/ping, without user and password.")
+    return url
+
+
+def get_address():
+    """Return host (str) and port (int) to listen on; ends the program with one line if nothing can listen there."""
+    port = read_setting("SERVER_PORT", "8081", lambda text: range(65_536).index(int(text)))
+    host = read_setting("SERVER_HOST", "127.0.0.1", lambda text: socket.getaddrinfo(text, port) and text)
+    try:
+        socket.create_server((host, port), family=socket.getaddrinfo(host, port)[0][0]).close()
+    except OSError as error:
+        sys.exit(f"Nothing can listen on {host}:{port} ({error.strerror}); SERVER_PORT and SERVER_HOST name another.")
+    return host, port
+
+
+def get_options():
+    """Return the client's command line: `count` (int, or None for ever) and `interval` (float, seconds)."""
+    parser = argparse.ArgumentParser(description="Ping the server at DESTINATION_URL, in one trace with it.")
+    parser.add_argument("ignored", nargs="*", metavar="test", help="has no effect, as in the post")
+    parser.add_argument("--count", type=int, metavar="N", help="stop after N pings (default: never)")
+    parser.add_argument("--interval", type=float, default=5, metavar="SECONDS", help="between pings (default: 5)")
+    options = parser.parse_args()
+    if options.count is not None and options.count < 1:
+        parser.error("--count must be at least 1")
+    if not 0 <= options.interval < 1e9:  # written with `not`, so that NaN is refused too
+        parser.error("--interval must be a number of seconds from 0 up")
+    return options
+
+
+check_environment()
+with clear_errors():
+    import opentelemetry.sdk.trace  # noqa: F401, it reads the OTEL_*_LIMIT variables while it is imported
