@@ -6,7 +6,6 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
 
 from beyond.settings import get_options
 
@@ -15,14 +14,8 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 received = []  # signals
 
-# Ctrl+C while a program of this folder is still being imported is no stack trace. (Others keep their own handler.)
-program = Path(getattr(sys.modules["__main__"], "__file__", None) or "-").resolve()
-is_ours = program.parent == Path(__file__).resolve().parent.parent
-if is_ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-
-def leave_in_order(processor):
+def export_the_rest_at_exit(processor):
     """Send what `processor` (BatchSpanProcessor) still holds when the program ends, by itself or by a signal.
 
     A signal is only taken while its handler is the system's own: that of a server stays in charge, and `nohup` too.
@@ -54,7 +47,7 @@ def send_the_rest(processor):
     batches._worker_thread.join(0.2)  # its last words
 
 
-def repeat(work, *arguments):
+def repeat_until_ctrl_c(work, *arguments):
     """Call `work(*arguments)` until Ctrl+C, or as the command line says; return the exit status (int).
 
     It is 0 when every call returned something true, else 1. Whoever reads the output may go (`| head -1`).

@@ -79,7 +79,7 @@ class Process:
             start_new_session=True,
             **popen,
         )
-        self.pid = self._popen.pid
+        self.pid, self.stdout = self._popen.pid, self._popen.stdout  # the latter when it was started with a pipe
 
     @classmethod
     def python(cls, *arguments, **options):
