@@ -176,13 +176,13 @@ def test_whatever_serves_the_app_no_span_is_lost_at_sigterm(start, sink, redis_s
 @pytest.mark.parametrize("program", ["client.py", "server.py"])
 def test_ctrl_c_at_any_moment_of_the_start_is_no_stack_trace(start, program):
     settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "DESTINATION_URL": "http://127.0.0.1:1/"}
-    for moment in range(20):
+    for moment in range(12):
         process = start("-X", "importtime", program, SERVER_PORT=free_port(), **settings)
         process.wait_for(r"\| +beyond\n")  # the moments before are Python's own
-        time.sleep(moment / 20)  # another moment each time, not a wait for something
+        time.sleep(moment / 12)  # another moment each time, not a wait for something
         process.send(signal.SIGINT)
         process.wait()
-        assert "Traceback" not in process.output, f"after {moment / 20} s: {process.output}"
+        assert "Traceback" not in process.output, f"after {moment / 12} s: {process.output}"
 
 
 def test_a_program_that_is_not_of_this_folder_keeps_its_own_ctrl_c(start):
