@@ -6,8 +6,12 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 
 from beyond.settings import get_options
+
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import get_tracer_provider
 
 LAST_EXPORT = 2  # seconds
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -16,11 +20,16 @@ received = []  # signals
 
 
 def export_the_rest_at_exit(processor):
-    """Send what `processor` (BatchSpanProcessor) still holds when the program ends, by itself or by a signal.
+    """Send what `processor` (BatchSpanProcessor) still holds when the program ends, by itself or by a signal."""
+    atexit.register(send_the_rest, processor)  # it comes before the provider's own, which was registered before it
+    take_signals()
 
-    A signal is only taken while its handler is the system's own: that of a server stays in charge, and `nohup` too.
+
+def take_signals():
+    """Let the signals that ask a program to end run its exit handlers, as far as nobody has taken them.
+
+    The handler of a server such as gunicorn stays in charge, and so does `nohup`.
     """
-    atexit.register(send_the_rest, processor)  # before the provider's own, which comes first in and last out
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
             if signal.getsignal(number) == signal.SIG_DFL:
@@ -28,7 +37,7 @@ def export_the_rest_at_exit(processor):
 
 
 def leave(number, frame):
-    """End the program through its exit handlers; a second signal ends it at once."""
+    """Handle a signal: end the program through its exit handlers. A second signal ends it at once."""
     received.append(number)
     for each in SIGNALS:
         if signal.getsignal(each) is leave:
@@ -55,18 +64,21 @@ def repeat_until_ctrl_c(work, *arguments):
     options = get_options()
     calls = failures = 0
     try:
-        try:
-            while True:
+        sys.stdout.reconfigure(line_buffering=True)  # a line at a time, into a pipe too
+        with suppress(SystemExit):  # a signal
+            while not received and calls != options.count:
+                if calls:
+                    time.sleep(options.interval)
                 failures += not work(*arguments)
                 calls += 1
-                if received or calls == options.count:
-                    break
-                time.sleep(options.interval)
-        except SystemExit:  # a signal
-            pass
-        print(f"{calls} pings, {failures} failed", flush=True)
+        print(f"{calls} pings, {failures} failed")
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to write would fail again
         if not isinstance(error, BrokenPipeError):
             sys.exit(f"The output cannot be written: {error.strerror}.")
     return 1 if failures else 0
+
+
+if isinstance(get_tracer_provider(), TracerProvider):  # before get_tracer was called
+    print("Somebody else has set up tracing: OTEL_PYTHON_TRACER_PROVIDER or opentelemetry-instrument.", file=sys.stderr)
+    take_signals()

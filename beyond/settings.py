@@ -144,8 +144,4 @@ def get_options():
 
 check_environment()
 with errors_in_one_line():
-    from opentelemetry.sdk.trace import TracerProvider  # it reads the OTEL_*_LIMIT variables while it is imported
-    from opentelemetry.trace import get_tracer_provider
-
-if isinstance(get_tracer_provider(), TracerProvider):
-    print("Somebody else has set up tracing: OTEL_PYTHON_TRACER_PROVIDER or opentelemetry-instrument.", file=sys.stderr)
+    import opentelemetry.sdk.trace  # noqa: F401, it reads the OTEL_*_LIMIT variables while it is imported

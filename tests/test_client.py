@@ -208,7 +208,7 @@ def test_a_reader_that_goes_ends_it_quietly(client, answering):
     url, sending = answering(http(200)), subprocess.PIPE
     with Process.python(
         *("client.py", "--interval", 0.01),
-        env=clean_environment(DESTINATION_URL=url, OTEL_SDK_DISABLED="true"),
+        env=clean_environment(DESTINATION_URL=url, OTEL_SDK_DISABLED="true", PYTHONUNBUFFERED=""),
         stdout=sending,
     ) as pinger:
         with pinger.stdout:  # as `| head -1` does

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -312,6 +313,14 @@ def test_a_provider_that_is_not_ours_is_said_in_one_line(ping, sink):
     assert start_line(process).startswith("Somebody else has set up tracing: OTEL_PYTHON_TRACER_PROVIDER")
     assert len(process.err.splitlines()) == 3  # the ping is told of in two
     assert sink.spans == []
+
+
+def test_with_a_provider_that_is_not_ours_ctrl_c_still_sums_up(client):
+    url = f"http://localhost:{free_port()}/"
+    pinger = client("--interval", 60, DESTINATION_URL=url, OTEL_PYTHON_TRACER_PROVIDER="sdk_tracer_provider")
+    pinger.wait_for("  trace ")
+    assert pinger.stop(signal.SIGINT) == 1
+    assert pinger.out == "1 pings, 1 failed\n"
 
 
 def test_no_control_character_of_a_setting_reaches_the_terminal(ping, sink):
