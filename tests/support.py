@@ -178,11 +178,12 @@ class Redis(Process):
 
 
 class MongoDB(Process):
-    """A real MongoDB-protocol server (SecantusDB) on a port of its own."""
+    """A real MongoDB-protocol server (NX-27017) on a port of its own."""
 
     def __init__(self, port, folder):
         self.port, self.uri = port, f"mongodb://localhost:{port}"
-        command = Path(sys.executable).with_name("secantusd-py")
-        options = ["--host", "127.0.0.1", "--port", port, "--storage-path", ":memory:", "--standalone"]
-        super().__init__(command, *options, env=clean_environment(TMPDIR=folder), cwd=folder)
+        options = ["--db", "memory", "--host", "127.0.0.1", "-p", port]
+        files = ["--pid-file", Path(folder) / f"mongodb-{port}.pid", "--log-file", os.devnull]
+        module = "nx_27017.nx_27017"
+        super().__init__(sys.executable, "-m", module, *options, *files, env=clean_environment(), cwd=folder)
         self.wait_for_port(port)

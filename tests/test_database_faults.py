@@ -10,7 +10,7 @@ import pytest
 import redis
 import requests
 
-from tests.proxy import Proxy
+from tests.proxy import MongoDBThatRefuses, Proxy
 from tests.support import MongoDB, Redis, free_port, wait_until
 
 DATABASES = pytest.mark.parametrize(
@@ -112,9 +112,11 @@ def test_wrong_password_of_redis_and_the_right_one(server, tmp_path):
         assert get(server(REDIS_URL=url("right-password"))).status_code == 200
 
 
-def test_wrong_password_of_mongodb(server, mongodb_server):
-    process = server(MONGODB_URI=f"mongodb://somebody:wrong-password@localhost:{mongodb_server.port}")
-    assert "OperationFailure" in fails_in_time(process, "MongoDB").text
+def test_wrong_password_of_mongodb(server):
+    with MongoDBThatRefuses() as database:
+        process = server(MONGODB_URI=f"mongodb://somebody:wrong-password@localhost:{database.port}")
+        assert "OperationFailure" in fails_in_time(process, "MongoDB").text
+        assert "Authentication failed., full error: {" in process.err
 
 
 def usage(process):
