@@ -49,7 +49,7 @@ def folder(tmp_path):
 
 def make(folder, *targets, **settings):
     """Start make in the clone."""
-    ours = {"MAKEFLAGS": None, "MAKELEVEL": None, "MFLAGS": None}  # when the tests were started by make
+    ours = {"MAKEFLAGS": None, "MAKELEVEL": None, "MFLAGS": None, "PYTHON": None}  # when make started the tests
     return Process("make", *targets, env=clean_environment(**(ours | settings)), cwd=folder / CLONE)
 
 
@@ -130,7 +130,7 @@ def venv(folder):
 
 def set_up(folder, path, **settings):
     """Start what make starts first."""
-    environment = clean_environment(PATH=path, **settings)
+    environment = clean_environment(**({"PATH": path, "PYTHON": None} | settings))
     return Process("sh", "tools/venv.sh", "demo", env=environment, cwd=folder / CLONE)
 
 
