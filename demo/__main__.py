@@ -149,9 +149,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="otel-demo-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         launcher = Launcher(ROOT, folder)
+        ways = launcher.ways
         say(f"Starting MongoDB, Redis, viewer, server, client. Their logs are in\n  {folder}")
-        say("While it runs")
-        say("  {r} stops and starts Redis,\n  {m} MongoDB,\n  {q} ends the demo.".format(**launcher.ways))
+        say(f"While it runs\n  {ways['r']} stops and starts Redis,\n  {ways['m']} stops and starts MongoDB,")
+        say(f"  {ways['q']} ends the demo.")
         return launcher.run(parts(ports, folder))
 
 
