@@ -13,7 +13,7 @@ import pytest
 import redis
 import requests
 
-from tests.proxy import Proxy
+from tests.proxy import MongoDBThatRefuses, Proxy
 from tests.support import MongoDB, Redis, free_port, wait_until
 
 DATABASES = pytest.mark.parametrize(
@@ -115,9 +115,11 @@ def test_wrong_password_of_redis_and_the_right_one(server, tmp_path):
         assert get(server(REDIS_URL=url("right-password"))).status_code == 200
 
 
-def test_wrong_password_of_mongodb(server, mongodb_server):
-    process = server(MONGODB_URI=f"mongodb://somebody:wrong-password@localhost:{mongodb_server.port}")
-    assert "OperationFailure" in fails_in_time(process, "MongoDB", "failed").text
+def test_wrong_password_of_mongodb(server):
+    with MongoDBThatRefuses() as database:
+        process = server(MONGODB_URI=f"mongodb://somebody:wrong-password@localhost:{database.port}")
+        assert "OperationFailure" in fails_in_time(process, "MongoDB", "failed").text
+        assert "Authentication failed., full error: {" in process.err
 
 
 def usage(process):
@@ -205,10 +207,10 @@ def test_a_long_error_message_is_cut_and_obeys_no_terminal(server, sink):
         assert len(text) < 50_000
 
 
-def test_the_error_code_of_mongodb_is_on_its_span(server, sink, mongodb_server):
-    requests.get(
-        server(MONGODB_URI=f"mongodb://somebody:wrong@localhost:{mongodb_server.port}").url + "/ping", timeout=20
-    )
+def test_the_error_code_of_mongodb_is_on_its_span(server, sink):
+    with MongoDBThatRefuses() as database:
+        process = server(MONGODB_URI=f"mongodb://somebody:wrong@localhost:{database.port}")
+        assert get(process).status_code == 500
     span = {span.name: span for span in sink.wait_for(5)}["server pymongo operation"]
     assert span.attributes["db.response.status_code"] == "18"  # AuthenticationFailed
 

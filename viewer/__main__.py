@@ -1,5 +1,6 @@
 """Start the viewer: `python -m viewer`. It runs until Ctrl+C or SIGTERM."""
 
+import argparse
 import contextlib
 import ctypes
 import ipaddress
@@ -23,8 +24,16 @@ def main() -> None:
 
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, note)
+    argparse.ArgumentParser(
+        prog="python -m viewer",
+        description="Take spans over OTLP/gRPC, and show their traces here and on a page, until Ctrl+C.",
+        epilog="All settings are environment variables; README.md lists them.",
+    ).parse_args()
     give_memory_back()
-    run(signals)
+    try:
+        run(signals)
+    except ModuleNotFoundError as error:
+        sys.exit(f"{error}: pip install -r requirements-demo.txt -c constraints.txt")
 
 
 def give_memory_back() -> None:
@@ -76,7 +85,7 @@ def run(signals: list[int]) -> None:
     console.print(f"The viewer takes OTLP/gRPC on {endpoint}", soft_wrap=True)
     console.print(f"and shows the traces on {address}:{web_port}", end="\n\n", soft_wrap=True)
     hint = f"""No spans yet. In two other terminals: python server.py, python client.py test
-Or in any program with OpenTelemetry: OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}"""
+Or any other program, with OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}"""
     terminal = Terminal(store, console, hint)
     threading.Thread(target=terminal.run, name="terminal", daemon=True).start()
     while not (signals or terminal.ended.wait(0.2)):
