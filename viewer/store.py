@@ -7,7 +7,7 @@ Only what a list of traces shows is read out on arrival; the rest is decoded, sp
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -18,7 +18,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from viewer import wire
-from viewer.wire import Group, Trace
+from viewer.wire import Group, Groups, Trace
 
 MAX_NAMES = 100  # services, and distinct span names in them, that one summary lists
 MAX_NAME_LENGTH = 200  # characters of a name in a summary; the trace itself has it in full
@@ -94,14 +94,15 @@ class Store:
         self._traces: OrderedDict[bytes, _Trace] = OrderedDict()  # the quietest first
         self._taken = self._spans = self._bytes = 0  # traces that ever came; spans and bytes that are here
 
-    def add(self, request: bytes) -> Refused:
+    def add(self, request: bytes, take_apart: Callable[[bytes], Iterator[Groups]] = wire.groups) -> Refused:
         """Keep the spans of one ExportTraceServiceRequest, and say which could not be kept.
 
+        `take_apart` yields its groups; by default it is in the binary encoding.
         A span that is here already is neither kept again nor refused: its batch was sent twice.
         Raises DecodeError, and keeps nothing, when the request cannot be read.
         """
         groups, services = [], {}
-        for group, spans in wire.groups(request):
+        for group, spans in take_apart(request):
             if group.resource not in services:  # many scopes may share it
                 services[group.resource] = service_name(wire.decode(Resource, group.resource))
             wire.decode(InstrumentationScope, group.scope)

@@ -526,7 +526,7 @@ def waiting_files():
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux can tell that a reader reads no more")
 def test_what_nobody_reads_does_not_wait_for_ever(store, monkeypatch):
-    monkeypatch.setattr("viewer.web.PATIENCE", 1)
+    monkeypatch.setattr("viewer.serving.PATIENCE", 1)
     send(store, request(*(span(id=id, attributes=[attribute("text", "\x01" * 1_000_000)]) for id in range(1, 5))))
     port = start_web(store, "127.0.0.1", 0, 0)
     before = waiting_files()
