@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is said in our words; read on import
@@ -16,8 +16,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
-from viewer import wire
-from viewer.store import Store
+from viewer.store import Refused, Store
 
 TRACES = trace_service_pb2.DESCRIPTOR.services_by_name["TraceService"].full_name
 OTLP = "/opentelemetry.proto.collector."  # the methods of all its signals begin so
@@ -30,7 +29,7 @@ WAITING = 2  # seconds that a call waits for a worker; then it is told to come a
 COME_AGAIN = 1  # seconds from then, or more when the sender is cleverer
 TRACES_ONLY = "the viewer takes traces only; OTEL_METRICS_EXPORTER=none and OTEL_LOGS_EXPORTER=none stop the rest"
 
-_decoding = threading.Lock()  # one request at a time, however it came, since it is several times its size then
+decoding = threading.Lock()  # one request at a time, however it came, since it is several times its size then
 
 
 def start(store: Store, host: str, port: int) -> tuple[grpc.Server, int]:
@@ -53,19 +52,17 @@ def start(store: Store, host: str, port: int) -> tuple[grpc.Server, int]:
         bound = server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     except RuntimeError:
         raise OSError(f"cannot listen on {host}, port {port}: {_why_not(host, port)}") from None
-    if host == "127.0.0.1" and _answers("::1", bound):
+    try:
+        refuse_taken_localhost(host, bound)
+    except OSError:
         server.stop(None)
-        raise OSError(f"port {port} is taken on ::1, where spans for localhost may go first")
+        raise
     server.start()
     return server, bound
 
 
-def take(
-    store: Store, request: bytes, take_apart: Callable[[bytes], Iterator[wire.Groups]] = wire.groups
-) -> trace_service_pb2.ExportTraceServiceResponse:
-    """Put a request into the store, and return the answer. Raises DecodeError when it cannot be read."""
-    with _decoding:
-        refused = store.add(request, take_apart)
+def answer(refused: Refused) -> trace_service_pb2.ExportTraceServiceResponse:
+    """Return the response to a request of which this was refused."""
     response = trace_service_pb2.ExportTraceServiceResponse()
     if refused.count:
         response.partial_success.rejected_spans = refused.count
@@ -102,12 +99,15 @@ class _Traces(grpc.GenericRpcHandler):
         try:
             if time.monotonic() - arrived > WAITING:
                 _come_again(requests, context)
-            return take(self.store, self.receive(requests, context))
+            request = self.receive(requests, context)
+            with decoding:
+                refused = self.store.add(request)
         except DecodeError as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"this is no ExportTraceServiceRequest: {error}")
         finally:
             with self.counting:
                 self.calls -= 1
+        return answer(refused)
 
     def receive(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         """Wait for the one request of a call."""
@@ -158,6 +158,12 @@ def _refuse(requests: Iterator[bytes], context: grpc.ServicerContext) -> None:
 
 # What needs no request does not wait for a worker.
 _come_again.experimental_thread_pool = _refuse.experimental_thread_pool = ThreadPoolExecutor(1, "refuser")
+
+
+def refuse_taken_localhost(host: str, port: int) -> None:
+    """Raise OSError, with a line fit for a reader, when spans for localhost would go elsewhere."""
+    if host == "127.0.0.1" and _answers("::1", port):
+        raise OSError(f"port {port} is taken on ::1, where spans for localhost may go first")
 
 
 def _why_not(host: str, port: int) -> str:

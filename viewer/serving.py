@@ -1,4 +1,4 @@
-"""Serves HTTP in the background: the page, and OTLP/HTTP. Here stands what keeps senders and readers from each other."""
+"""Serves HTTP in the background, the page and OTLP/HTTP, so that nobody keeps others out."""
 
 import logging
 import socket

@@ -300,7 +300,7 @@ def _complete_value(value: dict) -> None:
         _complete_value(item)
 
 
-_big = threading.Lock()  # one big span, resource or scope at a time: its text may take 60 MB, and nobody has to wait for a slow reader
+_big = threading.Lock()  # one big span or resource at a time: its text may take 60 MB, and no slow reader is waited for
 _json = json.JSONEncoder(separators=(",", ":"), allow_nan=False)  # in ASCII: other text may take 4 bytes a character
 
 
