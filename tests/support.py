@@ -59,7 +59,8 @@ def clean_environment(**settings):
     """
     ours = re.compile(r"(OTEL|LS|VIEWER|FLASK|GUNICORN|GRPC)_|(REDIS|MONGODB|SERVER|DESTINATION)_|\w+_proxy$", re.I)
     environment = {name: value for name, value in os.environ.items() if not ours.match(name)}
-    environment |= {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "VIEWER_HTTP_PORT": "0"}
+    environment |= {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    settings = {"VIEWER_HTTP_PORT": 0} | settings
     return environment | {name: str(value) for name, value in settings.items() if value is not None}
 
 
