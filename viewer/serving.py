@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 
 import waitress
-from waitress.channel import HTTPChannel
+from waitress.channel import ClientDisconnected, HTTPChannel
 
 PATIENCE = 30  # seconds that a connection may do nothing, or a reader not read, before it makes room
 SENDING = 10  # seconds in which a request has to be whole
-CONNECTIONS = 500  # open at a time; for one more, the one leaves that has been without a whole request for longest
+CONNECTIONS = 500  # open at a time; for one more, the one leaves whose latest request is the oldest
 SPOOLED = 1_000_000_000  # bytes of an answer that wait in a file for a slow reader, and not in a thread
 IN_MEMORY = 64_000  # bytes of a request or an answer that wait in memory; what is more goes to that file
 
@@ -54,22 +54,27 @@ class Channel(HTTPChannel):
 
     def __init__(self, server, *arguments, **options):
         super().__init__(server, *arguments, **options)
-        self.whole = time.monotonic()  # when its last request was whole, or it began
+        self.began = time.monotonic()  # its latest request, or itself
         channels = server.active_channels.values()
         if len(channels) > CONNECTIONS:
             idle = [each for each in channels if not (each.requests or each.will_close)]
             if idle:
-                min(idle, key=lambda each: each.whole).will_close = True
+                min(idle, key=lambda each: each.began).will_close = True
 
     def received(self, data: bytes) -> bool:
         if self.request is None:
-            self.whole = time.monotonic()
-        taken = super().received(data)
-        if self.request is None:
-            self.whole = time.monotonic()
-        return taken
+            self.began = time.monotonic()
+        return super().received(data)
+
+    def write_soon(self, data: bytes) -> int:
+        try:
+            return super().write_soon(data)
+        except OSError:  # there is no room for the file: the rest cannot come, and the reader must not wait for it
+            self.will_close = True
+            self.server.pull_trigger()
+            raise ClientDisconnected from None
 
     def readable(self) -> bool:
-        if self.request is not None and time.monotonic() - self.whole > SENDING:
+        if self.request is not None and time.monotonic() - self.began > SENDING:
             self.will_close = True
         return super().readable()

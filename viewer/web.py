@@ -17,8 +17,8 @@ import re
 import secrets
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, nullcontext
 from datetime import datetime
 from ipaddress import ip_address
 from itertools import chain
@@ -60,8 +60,25 @@ def start(store: Store, host: str, port: int, otlp_port: int, http_port: int = 4
 
     Raises OSError, with a line fit for a reader, when it cannot listen there.
     """
-    app = create_app(store, host, otlp_port, http_port)
+    app = _lists_in_turn(create_app(store, host, otlp_port, http_port))
     return serving.start(app, host, port, "web", threads=THREADS, max_request_body_size=64_000)  # nobody sends us any
+
+
+def _lists_in_turn(app: Callable) -> Callable:
+    """Have one list at a time made by a WSGI application: it may take 24 MB until it has gone to its buffer."""
+    turn = threading.Lock()
+
+    def one_at_a_time(environ, start_response):
+        with turn, closing(app(environ, start_response)) as response:
+            yield from response
+
+    def in_turn(environ, start_response):
+        path = environ["PATH_INFO"]
+        if path.startswith("/api/") and not path.startswith("/api/v3/traces/"):
+            return one_at_a_time(environ, start_response)
+        return app(environ, start_response)
+
+    return in_turn
 
 
 def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317, http_port: int = 4318) -> Flask:

@@ -13,6 +13,7 @@ import sys
 import termios
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -57,7 +58,7 @@ def send(port):
     """Send spans to `port` by hand."""
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         export = trace_service_pb2_grpc.TraceServiceStub(channel).Export
-        yield lambda *spans: export(request(*spans), wait_for_ready=True, timeout=20)
+        yield lambda *spans, **names: export(request(*spans, **names), wait_for_ready=True, timeout=20)
 
 
 def test_it_says_where_it_listens(viewer, port):
@@ -327,8 +328,66 @@ def test_whatever_a_request_holds_the_memory_is_bounded(viewer, port, hostile):
     with requests.get(f"http://127.0.0.1:{web_port}/api/v3/traces/{trace_id(1)}", stream=True, timeout=60) as answer:
         answer.raw.read(1_000_000)
     process.wait_for("later")
-    most = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())[1]
-    assert int(most) < 500_000
+    assert most_memory(process) < 500_000_000
+
+
+def most_memory(process):
+    """The most memory that a process ever had, in bytes."""
+    return 1000 * int(re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())[1])
+
+
+@pytest.mark.parametrize("place", ["resource", "scope"])
+def test_big_resources_and_scopes_are_read_one_at_a_time(viewer, port, place):
+    web_port = free_port()
+    process = viewer(VIEWER_WEB_PORT=web_port)
+    with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.max_send_message_length", -1)]) as channel:
+        export = trace_service_pb2_grpc.TraceServiceStub(channel).Export
+        for number in range(1, 9):
+            big = request(span(trace=number))
+            resource_spans = big.resource_spans[0]
+            owner = resource_spans.resource if place == "resource" else resource_spans.scope_spans[0].scope
+            owner.attributes.append(attribute("text", "\x01" * 15_000_000 + "😀"))
+            export(big, wait_for_ready=True, timeout=60)
+
+    def read(number):
+        url = f"http://127.0.0.1:{web_port}/api/v3/traces/{trace_id(number)}"
+        with requests.get(url, stream=True, timeout=60) as answer:
+            assert len(answer.raw.read(40_000_000)) == 40_000_000
+
+    with ThreadPoolExecutor(8) as readers:
+        list(readers.map(read, range(1, 9)))
+    assert most_memory(process) < 500_000_000
+
+
+def rests(process):
+    """Whether a process does nothing for a moment."""
+
+    def seconds():
+        return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+
+    before = seconds()
+    time.sleep(0.2)
+    return seconds() == before
+
+
+def test_a_slow_reader_gets_an_end_when_there_is_no_room_for_its_answer(port, send):
+    """A limit on the size of files stands for a full folder."""
+    web_port = free_port()
+    settings = clean_environment(VIEWER_OTLP_PORT=port, VIEWER_WEB_PORT=web_port)
+    with Process("sh", "-c", f"ulimit -f 8000; exec {sys.executable} -m viewer", env=settings) as process:
+        for id in range(1, 5):
+            send(span(id=id, attributes=[attribute("text", "\x01" * 1_000_000)]))
+        with connections(web_port, 1) as (reader,):
+            reader.settimeout(10)
+            reader.sendall(f"GET /api/v3/traces/{trace_id(1)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            reader.recv(1)
+            wait_until(lambda: rests(process), "the viewer has come to the limit")
+            with contextlib.suppress(ConnectionError):
+                while reader.recv(1_000_000):
+                    pass
+        assert requests.get(f"http://127.0.0.1:{web_port}/api/v3/services", timeout=20).ok
+        assert process.stop() == 0
+        assert process.err == ""
 
 
 def test_a_flood_does_not_take_it_down(viewer, send):

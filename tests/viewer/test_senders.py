@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import Process, clean_environment
 
-# Runs in the new network: starts its loopback interface and the viewer, and then the program, until the viewer shows it.
+# Runs in the new network: starts its loopback interface, the viewer, and then the program.
 WORLD = """
 import fcntl, socket, struct, subprocess, sys, time
 with socket.socket() as any_socket:
