@@ -95,7 +95,7 @@ def process(*command, port, **settings):
 def viewer():
     """Start a viewer, and yield its pid, its seconds to start, and its two ports."""
     otlp_port, web_port = free_port(), free_port()
-    settings = {"VIEWER_OTLP_PORT": str(otlp_port), "VIEWER_WEB_PORT": str(web_port)}
+    settings = {"VIEWER_OTLP_PORT": str(otlp_port), "VIEWER_WEB_PORT": str(web_port), "VIEWER_HTTP_PORT": "0"}
     with process(sys.executable, "-m", "viewer", port=web_port, **settings) as (pid, seconds):
         yield pid, seconds, otlp_port, web_port
 

@@ -85,7 +85,7 @@ def viewer():
 def real_viewer(start):
     """`python -m viewer` as a process: `.url` is its page, `.endpoint` takes OTLP."""
     process = start("-m", "viewer", VIEWER_WEB_PORT=0, VIEWER_OTLP_PORT=0)
-    process.endpoint, process.url = process.wait_for(r"(http://\S+)\s.*\s(http://\S+)\s").groups()
+    process.endpoint, process.url = process.wait_for(r"gRPC on (\S+)\s(?:.*\s)*?.*traces on (\S+)\s").groups()
     return process
 
 

@@ -25,7 +25,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from tests.support import Process, clean_environment, free_port, wait_until
+from tests.support import ROOT, Process, clean_environment, free_port, wait_until
 from tests.viewer.otlp import attribute, field, request, span, trace_id
 from viewer.__main__ import is_loopback
 
@@ -61,8 +61,41 @@ def send(port):
         yield lambda *spans, **names: export(request(*spans, **names), wait_for_ready=True, timeout=20)
 
 
-def test_it_says_where_it_listens(viewer, port):
-    assert viewer().wait_for(READY)[0].endswith(f":{port}")
+def test_it_says_where_it_listens_as_in_the_readme(viewer, port):
+    http_port, web_port = free_port(), free_port()
+    process = viewer(VIEWER_HTTP_PORT=http_port, VIEWER_WEB_PORT=web_port)
+    start, _, _ = (ROOT / "README.md").read_text().partition("$ python -m viewer\n")[2].partition("```")
+    for default, ours in ((4317, port), (4318, http_port), (16686, web_port)):
+        start = start.replace(f":{default}\n", f":{ours}\n")
+    process.wait_for(re.escape(start))
+
+
+def test_both_ports_take_spans_for_the_same_trace(viewer, send):
+    http_port = free_port()
+    process = viewer(VIEWER_HTTP_PORT=http_port)
+    send(span("by gRPC", id=1))
+    body = request(span("by HTTP", id=2, parent=1)).SerializeToString()
+    headers = {"Content-Type": "application/x-protobuf"}
+    assert requests.post(f"http://127.0.0.1:{http_port}/v1/traces", body, headers=headers, timeout=20).ok
+    process.wait_for(r"trace \S+  2 spans")
+
+
+@pytest.mark.parametrize(("named", "expected"), [(None, 403), ("http://localhost:3000, http://other", 200)])
+def test_pages_may_send_when_their_origin_is_named(viewer, named, expected):
+    http_port = free_port()
+    viewer(VIEWER_HTTP_PORT=http_port, VIEWER_CORS_ORIGINS=named).wait_for(READY)
+    headers = {"Content-Type": "application/json", "Origin": "http://localhost:3000"}
+    answer = requests.post(f"http://127.0.0.1:{http_port}/v1/traces", "{}", headers=headers, timeout=20)
+    assert answer.status_code == expected
+
+
+def test_pages_that_may_send_may_not_read(viewer):
+    web_port = free_port()
+    viewer(VIEWER_WEB_PORT=web_port, VIEWER_CORS_ORIGINS="http://localhost:3000").wait_for(READY)
+    headers = {"Origin": "http://localhost:3000"}
+    answer = requests.get(f"http://127.0.0.1:{web_port}/api/v3/services", headers=headers, timeout=20)
+    assert "Access-Control-Allow-Origin" not in answer.headers
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
 def test_it_shows_a_trace_of_the_sdk(viewer, port):
@@ -197,15 +230,17 @@ def test_it_runs_without_any_stdout(port, send):
         assert process.err == ""
 
 
-def test_a_taken_port_is_one_line_that_names_the_variable(viewer, port):
-    first = viewer()
+@pytest.mark.parametrize("name", ["VIEWER_OTLP_PORT", "VIEWER_HTTP_PORT", "VIEWER_WEB_PORT"])
+def test_a_taken_port_is_one_line_that_names_the_variable(viewer, name):
+    taken = free_port()
+    first = viewer(**{name: taken})
     first.wait_for(READY)
-    second = viewer()
+    second = viewer(**{"VIEWER_OTLP_PORT": free_port(), name: taken})
     assert second.wait() == 1
     assert second.out == ""
     (line,) = second.err.splitlines()
-    assert f"port {port}" in line
-    assert "VIEWER_OTLP_PORT" in line
+    assert f"port {taken}" in line
+    assert name in line
     assert first.returncode is None
 
 
@@ -213,6 +248,9 @@ def test_a_taken_port_is_one_line_that_names_the_variable(viewer, port):
     ("name", "value"),
     [
         ("VIEWER_OTLP_PORT", "abc"),
+        ("VIEWER_HTTP_PORT", "abc"),
+        ("VIEWER_CORS_ORIGINS", "*"),
+        ("VIEWER_CORS_ORIGINS", "http://localhost:3000/"),
         ("VIEWER_OTLP_PORT", "65536"),
         ("VIEWER_OTLP_PORT", "-1"),
         ("VIEWER_OTLP_PORT", "9" * 10_000),
@@ -230,7 +268,7 @@ def test_a_bad_setting_is_one_line_that_names_it(viewer, name, value):
     assert len(line) < 200
 
 
-@pytest.mark.parametrize("name", ["VIEWER_HOST", "VIEWER_MAX_TRACES", "VIEWER_MAX_SPANS"])
+@pytest.mark.parametrize("name", ["VIEWER_HOST", "VIEWER_MAX_TRACES", "VIEWER_MAX_SPANS", "VIEWER_CORS_ORIGINS"])
 def test_a_blank_setting_is_none(viewer, name):
     viewer(**{name: " "}).wait_for(READY)
 
