@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import threading
 import zlib
 from collections.abc import Callable, Collection
 from typing import ClassVar
@@ -23,10 +24,12 @@ from viewer.receiver import COME_AGAIN, MAX_REQUEST, TRACES_ONLY, answer, decodi
 from viewer.store import Store
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
-TAKE_APART = {PROTOBUF: wire.groups, JSON: otlp_json.groups}
 OTHER_SIGNALS = ("/v1/metrics", "/v1/logs", "/v1development/profiles")
+THREADS = 16  # requests that wait for their turn to be decoded, and are not in memory yet
 MAX_WAITING = 4 * MAX_REQUEST  # bytes of all requests that are on their way or wait for their turn
 TOO_LARGE = f"more than {MAX_REQUEST:,} bytes"
+
+_decoding_json = threading.Lock()  # one at a time of these too, but for themselves: they take a second or more
 
 
 def start(store: Store, host: str, port: int, origins: Collection[str] = ()) -> int:
@@ -36,7 +39,7 @@ def start(store: Store, host: str, port: int, origins: Collection[str] = ()) -> 
     """
     refuse_taken_localhost(host, port)
     app = create_app(store, origins)
-    return serving.start(app, host, port, "otlp", _Channel, threads=2, max_request_body_size=2**63)  # see _Body
+    return serving.start(app, host, port, "otlp", _Channel, threads=THREADS, max_request_body_size=2**63)  # see _Body
 
 
 def read_origins(text: str) -> frozenset[str]:
@@ -80,17 +83,25 @@ def respond(store: Store, request: Request) -> Response:
         return refusal(request, 404, "traces are taken by POST /v1/traces, and nothing else is here")
     if request.method != "POST":
         return refusal(request, 405, "traces are taken by POST", Allow="POST")
-    if request.mimetype not in TAKE_APART:
+    if request.mimetype not in (PROTOBUF, JSON):
         return refusal(request, 415, f"the Content-Type must be {PROTOBUF} or {JSON}")
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("gzip", "identity"):
         return refusal(request, 415, "the Content-Encoding must be gzip, or none", accept_encoding="gzip")
+
+    def body() -> bytes:
+        body = request.environ["wsgi.input"].read()
+        return unpacked(body) if encoding == "gzip" else body
+
     try:
-        with decoding:
-            body = request.environ["wsgi.input"].read()
-            if encoding == "gzip":
-                body = unpacked(body)
-            refused = store.add(body, TAKE_APART[request.mimetype])
+        if request.mimetype == JSON:
+            with _decoding_json:
+                groups = list(otlp_json.groups(body()))
+            with decoding:
+                refused = store.add(groups)
+        else:
+            with decoding:
+                refused = store.add(wire.groups(body()))
     except OverflowError:
         return refusal(request, 413, TOO_LARGE)
     except DecodeError as error:
@@ -112,7 +123,7 @@ def status(mimetype: str, code: int, message: str) -> tuple[bytes, str]:
     status = Status(message=message)
     if code == 400:
         status.details.add().Pack(BadRequest(field_violations=[BadRequest.FieldViolation(description=message)]))
-    mimetype = mimetype if mimetype in TAKE_APART else JSON
+    mimetype = PROTOBUF if mimetype == PROTOBUF else JSON
     return encoded(status, mimetype), mimetype
 
 

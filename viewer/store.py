@@ -7,7 +7,7 @@ Only what a list of traces shows is read out on arrival; the rest is decoded, sp
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -94,15 +94,14 @@ class Store:
         self._traces: OrderedDict[bytes, _Trace] = OrderedDict()  # the quietest first
         self._taken = self._spans = self._bytes = 0  # traces that ever came; spans and bytes that are here
 
-    def add(self, request: bytes, take_apart: Callable[[bytes], Iterator[Groups]] = wire.groups) -> Refused:
-        """Keep the spans of one ExportTraceServiceRequest, and say which could not be kept.
+    def add(self, request: bytes | Iterable[Groups]) -> Refused:
+        """Keep the spans of one ExportTraceServiceRequest, or of its groups, and say which could not be kept.
 
-        `take_apart` yields its groups; by default it is in the binary encoding.
         A span that is here already is neither kept again nor refused: its batch was sent twice.
         Raises DecodeError, and keeps nothing, when the request cannot be read.
         """
         groups, services = [], {}
-        for group, spans in take_apart(request):
+        for group, spans in wire.groups(request) if isinstance(request, bytes) else request:
             if group.resource not in services:  # many scopes may share it
                 services[group.resource] = service_name(wire.decode(Resource, group.resource))
             wire.decode(InstrumentationScope, group.scope)

@@ -134,6 +134,7 @@ def test_what_has_no_spans_is_a_good_request(empty):
 
 
 def of_a_span(text):
+    """Return a request that has this JSON as its span."""
     return b'{"resourceSpans":[{"scopeSpans":[{"spans":[' + text + b"]}]}]}"
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import gzip
 import os
 import pty
 import re
@@ -27,6 +28,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from tests.support import ROOT, Process, clean_environment, free_port, wait_until
 from tests.viewer.otlp import attribute, field, request, span, trace_id
+from tests.viewer.test_otlp_json import of_a_span
 from viewer.__main__ import is_loopback
 
 READY = r"takes OTLP/gRPC on http://127.0.0.1:\d+"
@@ -372,6 +374,32 @@ def test_whatever_a_request_holds_the_memory_is_bounded(viewer, port, hostile):
 def most_memory(process):
     """The most memory that a process ever had, in bytes."""
     return 1000 * int(re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())[1])
+
+
+IDS = b'{"traceId":"%032x","spanId":"%016x","name":"' % (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (lambda: of_a_span(b'{"x":[' + b'{"":0},' * 2_300_000 + b"0]}"), 400),
+        (lambda: b'{"resourceSpans":[' + b"{}," * 5_400_000 + b"{}]}", 400),
+        (lambda: of_a_span((IDS + b"x" * 400 + b'"},') * 30_000 + b"{}"), 200),
+        (lambda: of_a_span(IDS + b"x" * 15_000_000 + "😀".encode() + b'"}'), 200),
+        (lambda: bytes(200_000_000), 413),
+    ],
+    ids=["a span", "around spans", "many spans", "a long name", "a bomb"],
+)
+def test_whatever_eight_requests_in_json_hold_at_once_the_memory_is_bounded(viewer, body, code):
+    http_port = free_port()
+    process = viewer(VIEWER_HTTP_PORT=http_port)
+    process.wait_for(READY)
+    url, packed = f"http://127.0.0.1:{http_port}/v1/traces", gzip.compress(body(), compresslevel=1)
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    with ThreadPoolExecutor(8) as senders:
+        answers = senders.map(lambda _: requests.post(url, packed, headers=headers, timeout=100), range(8))
+        assert {answer.status_code for answer in answers} == {code}
+    assert most_memory(process) < 500_000_000
 
 
 @pytest.mark.parametrize("place", ["resource", "scope"])
