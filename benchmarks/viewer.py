@@ -99,11 +99,8 @@ def process(*command, port, **settings):
 def viewer(http_port=0):
     """Start a viewer, and yield its pid, its seconds to start, and two of its ports."""
     otlp_port, web_port = free_port(), free_port()
-    settings = {
-        "VIEWER_OTLP_PORT": str(otlp_port),
-        "VIEWER_WEB_PORT": str(web_port),
-        "VIEWER_HTTP_PORT": str(http_port),
-    }
+    settings = {"VIEWER_OTLP_PORT": otlp_port, "VIEWER_HTTP_PORT": http_port, "VIEWER_WEB_PORT": web_port}
+    settings = {name: str(port) for name, port in settings.items()}
     with process(sys.executable, "-m", "viewer", port=web_port, **settings) as (pid, seconds):
         yield pid, seconds, otlp_port, web_port
 
