@@ -89,19 +89,19 @@ def respond(store: Store, request: Request) -> Response:
     if encoding not in ("gzip", "identity"):
         return refusal(request, 415, "the Content-Encoding must be gzip, or none", accept_encoding="gzip")
 
-    def body() -> bytes:
+    def read() -> bytes:
         body = request.environ["wsgi.input"].read()
         return unpacked(body) if encoding == "gzip" else body
 
     try:
         if request.mimetype == JSON:
             with _decoding_json:
-                groups = list(otlp_json.groups(body()))
+                groups = list(otlp_json.groups(read()))
             with decoding:
                 refused = store.add(groups)
         else:
             with decoding:
-                refused = store.add(wire.groups(body()))
+                refused = store.add(wire.groups(read()))
     except OverflowError:
         return refusal(request, 413, TOO_LARGE)
     except DecodeError as error:
@@ -147,6 +147,8 @@ def unpacked(body: bytes) -> bytes:
 
 
 class _Full(Error):
+    """Refuses a request for now."""
+
     code = 503
     reason = "Service Unavailable"
 
@@ -183,6 +185,8 @@ class _Body(OverflowableBuffer):
 
 
 class _Request(HTTPRequestParser):
+    """Reads a request, with a _Body of ours for its body."""
+
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
         if self.body_rcv is not None:
@@ -212,6 +216,8 @@ class _Refusal(ErrorTask):
 
 
 class _Channel(serving.Channel):
+    """A sender's connection."""
+
     parser_class = _Request
     error_task_class = _Refusal
 

@@ -179,6 +179,7 @@ def test_an_empty_list_says_how_to_send_a_first_trace(page):
     page = page()
     empty = page.locator("#empty")
     expect(empty).to_contain_text("Waiting for the first trace")
+    expect(empty).to_contain_text("OTLP/HTTP on port 4318")
     expect(empty).to_contain_text("OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318")
     expect(empty).to_contain_text("python client.py test")
 
