@@ -26,6 +26,7 @@ PORTS = {
     "MONGODB_PORT": 27017,
     "SERVER_PORT": 8081,
     "VIEWER_OTLP_PORT": 4317,
+    "VIEWER_HTTP_PORT": 4318,
     "VIEWER_WEB_PORT": 16686,
 }
 
@@ -96,7 +97,7 @@ def parts(ports: dict[str, int], folder: Path) -> list[list[Part]]:
     """Return the demo's parts in steps; each step needs the one before it."""
     viewers = environment(ports, folder)
     env = viewers | {"PYTHONIOENCODING": "utf-8"}  # for the logs; the viewer writes in what the terminal reads
-    redis, mongodb, server, otlp, web = ports.values()
+    redis, mongodb, server, otlp, http, web = ports.values()
 
     def service(name: str, version: str, *arguments: str, ports: tuple[int, ...] = ()) -> Part:
         """As in the post."""
@@ -128,7 +129,7 @@ def parts(ports: dict[str, int], folder: Path) -> list[list[Part]]:
                 key="r",
                 stop_signal=signal.SIGINT,  # by SIGTERM it leaves that server behind
             ),
-            Part("viewer", ("-m", "viewer"), viewers, ports=(otlp, web)),
+            Part("viewer", ("-m", "viewer"), viewers, ports=(otlp, http, web)),
         ],
         [service("server", "10.10.9", "server.py", ports=(server,))],
         [service("client", "10.10.10", "client.py", "test")],

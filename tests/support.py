@@ -53,10 +53,14 @@ def answers(port, host="127.0.0.1"):
 
 
 def clean_environment(**settings):
-    """Return this process's environment without any setting of ours, plus `settings` (None leaves one out)."""
+    """Return this process's environment without any setting of ours, plus `settings` (None leaves one out).
+
+    Viewers that are not told where take a free port for OTLP/HTTP, because several run at once.
+    """
     ours = re.compile(r"(OTEL|LS|VIEWER|FLASK|GUNICORN|GRPC)_|(REDIS|MONGODB|SERVER|DESTINATION)_|\w+_proxy$", re.I)
     environment = {name: value for name, value in os.environ.items() if not ours.match(name)}
     environment |= {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    settings = {"VIEWER_HTTP_PORT": 0} | settings
     return {name: str(value) for name, value in (environment | settings).items() if value is not None}
 
 

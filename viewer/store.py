@@ -18,7 +18,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from viewer import wire
-from viewer.wire import Group, Trace
+from viewer.wire import Group, Groups, Trace
 
 MAX_NAMES = 100  # services, and distinct span names in them, that one summary lists
 MAX_NAME_LENGTH = 200  # characters of a name in a summary; the trace itself has it in full
@@ -94,14 +94,14 @@ class Store:
         self._traces: OrderedDict[bytes, _Trace] = OrderedDict()  # the quietest first
         self._taken = self._spans = self._bytes = 0  # traces that ever came; spans and bytes that are here
 
-    def add(self, request: bytes) -> Refused:
-        """Keep the spans of one ExportTraceServiceRequest, and say which could not be kept.
+    def add(self, request: bytes | Iterable[Groups]) -> Refused:
+        """Keep the spans of one ExportTraceServiceRequest, or of its groups, and say which could not be kept.
 
         A span that is here already is neither kept again nor refused: its batch was sent twice.
         Raises DecodeError, and keeps nothing, when the request cannot be read.
         """
         groups, services = [], {}
-        for group, spans in wire.groups(request):
+        for group, spans in wire.groups(request) if isinstance(request, bytes) else request:
             if group.resource not in services:  # many scopes may share it
                 services[group.resource] = service_name(wire.decode(Resource, group.resource))
             wire.decode(InstrumentationScope, group.scope)
