@@ -54,9 +54,10 @@ def shown(tmp_path_factory):
             program("client.py", "test", DESTINATION_URL=url, **exports("terminal 2")) as client,
         ):
             server.wait_for_port(port)
-            viewer.wait_for(r"(?s)6 spans.*\n\n")
+            # Drawn as a whole: on a busy machine a trace may come in parts, and then a line says that it was updated.
+            viewer.wait_for(r"(?s)6 spans, 2 services[^\n]*\n[^\n]*\n  client operation.*?\n\n", seconds=60)
             redis.kill()
-            viewer.wait_for(r"(?s)redis.exceptions.ConnectionError.*\n\n")
+            viewer.wait_for(r"(?s)4 spans, 2 services[^\n]*\n[^\n]*\n✗ client operation.*?\n\n", seconds=60)
             yield viewer.out, client.err, client.out
 
 
