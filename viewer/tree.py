@@ -36,40 +36,40 @@ class Row:
 
 
 class Node(NamedTuple):
-    """What the tree keeps of a span. Times are nanoseconds since 1970."""
+    """What the tree keeps of a span."""
 
-    start: int
-    end: int
-    span_id: bytes
+    start: int  # nanoseconds since 1970
     parent_id: bytes  # empty when it has none
     raw: bytes
+    resource: bytes
     service: str
 
 
 class Tree:
     """The spans of one trace, by their parents. Each is decoded when its row is asked for, and not kept.
 
-    Several spans may have one id: the halves of a call, or the versions of a span. A child of that id stands under
-    the one of its own service, or where none is under any; of several under the one that ends last.
+    Several spans may have one id: the halves of a call, or the versions of a span. Their child stands under the one
+    of its own resource, or where there is none under any; of several under the one that starts last.
     """
 
     def __init__(self, trace: Trace):
         self.spans: list[Node] = []
-        self.by_id: defaultdict[bytes, list[int]] = defaultdict(list)  # span id -> numbers of spans, best parent first
+        self.by_id: defaultdict[bytes, list[int]] = defaultdict(
+            list
+        )  # span id -> numbers of spans, the best parent last
         for group, spans in trace:
             service = service_name(Resource.FromString(group.resource))
             for raw in spans:
                 span = Span.FromString(raw)
                 parent_id = span.parent_span_id if any(span.parent_span_id) else b""
                 self.by_id[span.span_id].append(len(self.spans))
-                times = span.start_time_unix_nano, span.end_time_unix_nano
-                self.spans.append(Node(*times, span.span_id, parent_id, raw, service))
-        self.by_service: defaultdict[tuple[bytes, str], list[int]] = defaultdict(list)  # the same, of one service
+                self.spans.append(Node(span.start_time_unix_nano, parent_id, raw, group.resource, service))
+        self.by_resource: defaultdict[tuple[bytes, bytes], list[int]] = defaultdict(list)  # the same, of one resource
         for span_id, numbers in self.by_id.items():
             if len(numbers) > 1:
-                numbers.sort(key=lambda number: (-self.spans[number].end, self.spans[number].start))
+                numbers.sort(key=self._start)
                 for number in numbers:
-                    self.by_service[span_id, self.spans[number].service].append(number)
+                    self.by_resource[span_id, self.spans[number].resource].append(number)
         self.parents = [self._parent(number) for number in range(len(self.spans))]
         self.children: defaultdict[int | bytes, list[int]] = defaultdict(list)  # place of a parent, or b"" -> numbers
         for number, parent in enumerate(self.parents):
@@ -143,8 +143,8 @@ class Tree:
         node = self.spans[number]
         if node.parent_id not in self.by_id:
             return node.parent_id
-        for numbers in (self.by_service.get((node.parent_id, node.service), ()), self.by_id[node.parent_id]):
-            for other in numbers[:2]:
+        for numbers in (self.by_resource.get((node.parent_id, node.resource), ()), self.by_id[node.parent_id]):
+            for other in numbers[:-3:-1]:
                 if other != number:
                     return other
         return number

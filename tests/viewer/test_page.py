@@ -6,11 +6,10 @@ import re
 import shutil
 
 import pytest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from tests.support import free_port, wait_until
-from tests.viewer.otlp import NOON, attribute, case, exception, request, send, span, trace_id
+from tests.viewer.otlp import NOON, attribute, exception, request, send, span, trace_id
 from viewer import web
 from viewer.store import Store
 
@@ -546,40 +545,6 @@ def test_a_span_whose_parent_never_came_is_marked_and_kept(trace):
 def test_spans_that_are_their_own_ancestors_are_shown(trace):
     page = trace(request(span("root", id=1), span("hen", id=2, parent=3), span("egg", id=3, parent=2)))
     assert page.tree() == [(1, "root"), (1, "hen"), (2, "egg")]
-
-
-def test_a_span_under_itself_and_a_ring_are_called_that_and_not_orphans(trace):
-    page = trace(case("14"), number=0xB000000E)
-    for name in ("self", "ring 1"):
-        expect(page.row(name).locator(".note")).to_have_text("stands under itself")
-    expect(page.row("ring 2").locator(".note")).to_have_count(0)
-    expect(page.rows.locator(".note", has_text="parent missing")).to_have_count(3)
-    expect(page.open("/").locator("#traces .note")).to_have_text("3 spans without a parent")
-
-
-def test_spans_that_share_an_id_are_all_in_the_tree_and_keep_their_children(trace):
-    page = trace(case("01"), number=0xB0000001)
-    assert page.tree() == [(1, "GET /"), (2, "get profile"), (2, "get profile"), (3, "load row")]
-    services = [row.locator(".service").inner_text() for row in page.rows.all()]
-    assert services == ["web", "web", "profiles", "profiles"]
-    page.rows.nth(2).click()
-    expect(page.told("service.name")).to_have_text("profiles")
-    expect(page.told("Span id").locator("code")).to_have_text("0000000000000002")
-
-
-def test_the_newer_version_of_a_span_stands_beside_the_older(trace):
-    page = trace(case("03a"), case("03b"), number=0xB0000003)
-    assert page.tree() == [(1, "job"), (1, "job"), (2, "step")]
-    expect(page.rows.nth(1).locator(".error-mark")).to_have_accessible_name("error")
-
-
-@pytest.mark.parametrize(("value", "name"), [({"int_value": 7}, "7"), ({"bool_value": True}, "true")])
-def test_a_service_name_that_is_no_text_is_shown(trace, value, name):
-    number = request(span("work"))
-    number.resource_spans[0].resource.attributes[0].value.CopyFrom(AnyValue(**value))
-    page = trace(number)
-    expect(page.row("work").locator(".service")).to_have_text(name)
-    expect(page.locator("#services .chip")).to_contain_text(name)
 
 
 def test_a_span_that_hangs_on_a_circle_of_parents_keeps_its_parent(trace):

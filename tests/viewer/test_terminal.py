@@ -451,7 +451,7 @@ def test_of_many_errors_out_of_sight_a_few_are_shown():
     assert picture(request(span(id=1), *children)).count("ValueError") == MAX_FAILURES
 
 
-def test_spans_that_share_an_id_are_drawn_and_a_child_stands_under_the_one_of_its_service():
+def test_spans_that_share_an_id_are_drawn_and_a_child_stands_under_the_one_of_its_resource():
     lines = picture(case("01")).splitlines()
     assert "4 spans, 2 services" in lines[0]
     assert [line[:15].rstrip() for line in lines[1:5]] == [
@@ -463,10 +463,10 @@ def test_spans_that_share_an_id_are_drawn_and_a_child_stands_under_the_one_of_it
     assert [line.split()[3] for line in lines[2:5]] == ["web", "profiles", "profiles"]
 
 
-def test_a_child_of_a_shared_id_stands_under_the_one_that_ends_last_where_none_is_of_its_service():
-    first, last = span("first", id=1, end=5), span("last", id=1, end=9)
+def test_a_child_of_a_shared_id_stands_under_the_one_that_starts_last_where_none_is_of_its_resource():
+    first, last = span("first", id=1, start=0), span("last", id=1, start=1)
     for spans in ((first, last), (last, first)):
-        text = picture(request(*spans, service="a"), request(span("child", parent=1, end=3), service="b"))
+        text = picture(request(*spans, service="a"), request(span("child", parent=1, start=2), service="b"))
         assert "last" in text.split("child")[0].splitlines()[-2]
 
 

@@ -8,45 +8,32 @@ import { between } from "./text.js";
  *
  * A node holds its `span` with `resource` and `scope`, its place (`parent`, `children`, `level`, `size` of its
  * subtree), its times in nanoseconds (`start` and `end` since 1970, `from` the trace's start, `length`), and what
- * the page marks: `error`, `errorBelow`, `orphan`, `circular` (it stands under itself).
- *
- * Several spans may have one id: the halves of a call, or the versions of a span. From the second on, a number tells
- * their nodes' ids apart. A child stands under the one of its own service, or where none is under any; of several
- * under the one that ends last. tree.py does the same.
+ * the page marks: `error`, `errorBelow`, `orphan`.
  */
 export function readTrace({ resourceSpans = [] }) {
   const found = resourceSpans.flatMap(({ resource = {}, scopeSpans = [] }) => {
-    const name = plain(resource.attributes?.find(({ key }) => key === "service.name")?.value);
-    const service = (typeof name === "string" ? name : JSON.stringify(name)).slice(0, 200) || "unknown_service"; // as the store has it
+    const name = resource.attributes?.find(({ key }) => key === "service.name")?.value?.stringValue;
+    const service = name?.slice(0, 200) || "unknown_service"; // as the store has it
     return scopeSpans.flatMap(({ scope = {}, spans = [] }) => spans.map((span) => {
       const [start, end] = [BigInt(span.startTimeUnixNano ?? 0), BigInt(span.endTimeUnixNano ?? 0)];
       const error = span.status.code === 2;
       return { span, service, resource, scope, id: span.spanId, start, end, length: between(start, end), error, children: [], size: 1 };
     }));
   });
-  const taken = new Map(); // span id -> how many have it
-  for (const node of found) {
-    taken.set(node.id, (taken.get(node.id) ?? 0) + 1);
-    if (taken.get(node.id) > 1) node.id += `.${taken.get(node.id)}`;
-  }
   found.sort((a, b) => (a.start < b.start ? -1 : Number(a.start > b.start)));
   const first = found.find(({ start }) => start)?.start ?? 0n; // 0 is a time that was not set
   const last = found.reduce((last, { start, end }) => [start, end].reduce((a, b) => (b > a ? b : a), last), first);
   const byId = new Map(found.map((node) => [node.id, node]));
-  const lastFirst = found.toSorted((a, b) => (a.end > b.end ? -1 : Number(a.end < b.end)));
-  const sharing = Map.groupBy(lastFirst, ({ span }) => span.spanId);
-  const sharingService = Map.groupBy(lastFirst, ({ span, service }) => `${span.spanId} ${service}`);
   for (const node of found) {
     const { parentSpanId } = node.span;
-    const parents = [sharingService.get(`${parentSpanId} ${node.service}`), sharing.get(parentSpanId)].flatMap((few = []) => few.slice(0, 2));
-    node.parent = parents.find((other) => other !== node) ?? parents[0];
+    node.parent = byId.get(parentSpanId);
     node.orphan = parentSpanId !== undefined && !node.parent;
     node.from = between(first, node.start);
   }
   for (const node of found) {
     let top = node;
     for (; top && !top.cameFrom; top = top.parent) top.cameFrom = node;
-    if (top?.cameFrom === node) Object.assign(top, { parent: undefined, circular: true }); // a circle: cut it open
+    if (top?.cameFrom === node) Object.assign(top, { parent: undefined, orphan: true }); // a circle: cut it open
   }
   for (const node of found) node.parent?.children.push(node);
   const nodes = [];
@@ -61,14 +48,6 @@ export function readTrace({ resourceSpans = [] }) {
     parent.size += size;
     parent.errorBelow ||= error || errorBelow;
   }
-  const root = nodes.find(({ parent, orphan, circular }) => !parent && !orphan && !circular) ?? nodes[0];
+  const root = nodes.find(({ parent, orphan }) => !parent && !orphan) ?? nodes[0];
   return { nodes, byId, root, first, total: Number(last - first) };
-}
-
-/** An OTLP AnyValue as JSON has it; an empty text for none. */
-function plain(value = {}) {
-  const [[kind, content] = []] = Object.entries(value);
-  if (kind === "arrayValue") return (content.values ?? []).map(plain);
-  if (kind === "kvlistValue") return Object.fromEntries((content.values ?? []).map(({ key = "", value }) => [key, plain(value)]));
-  return kind === "intValue" ? Number(content) : content ?? "";
 }

@@ -21,7 +21,7 @@ export function showSpan(content, node, { first }, traceId) {
       ["Message", value(status.message)],
       ["Start", ...(start ? [moment(start), soft(`${duration(from)} into the trace`)] : ["not set"])],
       ["Duration", duration(length)],
-      ["Span id", ...toCopy(span.spanId, "span id")],
+      ["Span id", ...toCopy(node.id, "span id")],
       ["Parent", ...parent(node)],
       ["Trace id", ...toCopy(traceId, "trace id")],
       ["Trace state", value(span.traceState)],

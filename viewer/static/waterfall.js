@@ -22,7 +22,7 @@ function niceStep(ns) {
 
 /** What stands in the row of a span. */
 export function cells(node, trace, closed) {
-  const { span, service, level, size, error, errorBelow, orphan, circular, parent } = node;
+  const { span, service, level, size, error, errorBelow, orphan, parent } = node;
   return [
     el("div", { role: "gridcell", class: "name", "--level": Math.min(level - 1, DEEPEST) },
       el("span", { class: "twisty", "aria-hidden": "true" }),
@@ -32,7 +32,6 @@ export function cells(node, trace, closed) {
       named(span.name, { class: "title" }),
       closed && el("span", { class: "soft" }, `+${number(size - 1)}`),
       orphan && el("span", { class: "note" }, "parent missing"),
-      circular && el("span", { class: "note" }, "stands under itself"),
       // A process boundary is where the service changes: only there its name is worth the room.
       named(service, { class: parent?.service === service ? "service unseen" : "service" })),
     el("div", { role: "gridcell", class: "kind" }, KINDS[span.kind] ?? ""),
