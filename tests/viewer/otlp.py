@@ -1,14 +1,15 @@
 """OTLP requests made by hand, for what no SDK would send."""
 
+import base64
 import itertools
+import json
 from pathlib import Path
 
+from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status, TracesData
-
-from viewer.otlp_json import to_protobuf
 
 NOON = 1_700_000_000_000_000_000  # in nanoseconds since 1970
 ids = itertools.count(1)
@@ -97,4 +98,10 @@ def received(store, trace_id):
 def case(name):
     """Return a request, one of the small inputs in cases/; `03a` stands for `03a-begun.json`."""
     (path,) = Path(__file__).with_name("cases").glob(f"{name}-*.json")
-    return ExportTraceServiceRequest.FromString(to_protobuf(path.read_bytes()))
+
+    def with_bytes(fields):
+        """OTLP's JSON has ids in hexadecimal, protobuf's in base64."""
+        ids = fields.keys() & {"traceId", "spanId", "parentSpanId"}
+        return fields | {key: base64.b64encode(bytes.fromhex(fields[key])).decode() for key in ids}
+
+    return ParseDict(json.loads(path.read_text(), object_hook=with_bytes), ExportTraceServiceRequest())

@@ -120,7 +120,9 @@ def test_another_compression_is_refused_in_words_that_name_gzip(store, post, enc
     assert store.kept() == 0
 
 
-@pytest.mark.parametrize("junk", [b"junk", gzip.compress(b"")[:-4], gzip.compress(b"") * 2])
+@pytest.mark.parametrize(
+    "junk", [b"junk", gzip.compress(b"")[:-4], gzip.compress(b"") * 2], ids=["no gzip", "cut off", "two in one"]
+)
 def test_what_gzip_cannot_unpack_is_a_400(post, junk):
     answer = post(junk, Content_Encoding="gzip")
     assert answer.status_code == 400

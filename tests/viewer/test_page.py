@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import time
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -1108,3 +1109,42 @@ def test_axe_finds_nothing_to_complain_about(page, state):
         page.emulate_media(color_scheme=scheme)
         found = Axe().run(page.page)
         assert found.violations_count == 0, f"{width} {scheme}\n{found.generate_report()}"
+
+
+def test_spans_that_share_an_id_are_both_shown_each_with_its_own_children(trace):
+    both = (
+        request(span("half", id=2, parent=1), service="client"),
+        request(span("half", id=2, parent=1), service="server"),
+    )
+    below = request(span("of the server", id=3, parent=2, start=1), service="server")
+    page = trace(request(span("root", id=1), service="client"), *both, below)
+    expect(page.rows).to_have_count(4)
+    expect(page.get_by_role("row", name="half")).to_have_count(2)
+    expect(page.row("of the server")).to_have_attribute("aria-level", "3")
+
+
+def call(**attributes):
+    """Return a request with a span that calls another process, and has just ended."""
+    now = time.time_ns()
+    times = {"start_time_unix_nano": now - 1000, "end_time_unix_nano": now}
+    attributes = [attribute(name.replace("_", "."), value) for name, value in attributes.items()]
+    return request(span("call", id=1, kind=Span.SPAN_KIND_CLIENT, attributes=attributes, **times))
+
+
+def test_a_call_whose_other_side_has_not_come_may_still_grow_for_a_while(trace):
+    page = trace(call(url_full="it"))
+    expect(page.locator("#growing")).to_be_visible()
+    expect(page.locator("#growing")).to_be_hidden(timeout=20_000)
+
+
+def test_a_trace_whose_other_side_has_come_does_not_grow(trace):
+    page = trace(call(url_full="it"))
+    expect(page.locator("#growing")).to_be_visible()
+    page.send(request(span("answer", id=2, parent=1)))
+    expect(page.rows).to_have_count(2)
+    expect(page.locator("#growing")).to_be_hidden(timeout=3_000)
+
+
+@pytest.mark.parametrize("attributes", [{"db_system_name": "redis", "url_full": "it"}, {"other": "it"}], ids=str)
+def test_a_call_of_a_database_does_not_grow(trace, attributes):
+    expect(trace(call(**attributes)).locator("#growing")).to_be_hidden()

@@ -2,7 +2,7 @@
 
 import { onKeys } from "./keys.js";
 import { watch } from "./live.js";
-import { readTrace } from "./model.js";
+import { isUnanswered, readTrace } from "./model.js";
 import { showSpan } from "./pane.js";
 import { $, arrange, chips, count, duration, el, hue, moment, nameOf, number, visible } from "./text.js";
 import { cells, drawAxis } from "./waterfall.js";
@@ -17,6 +17,8 @@ let collapsed = new Set(); // span ids
 let open = []; // the rows that are not inside a collapsed one
 let active; // the node that takes the keys
 let selected; // the node in the pane; null when it was closed
+let quiet; // the timer that ends the waiting for the other side of a call
+const PATIENCE = 6_000; // milliseconds: programs send every 5 s by default
 
 function warn(text) {
   if ($("warning").textContent !== text) $("warning").textContent = text; // or a screen reader would say it again
@@ -34,6 +36,7 @@ async function check({ summaries }) {
   if (!answer?.ok) return warn(`The trace ${visible(traceId)} is not here: it has not come yet, or it has left. If it comes, it shows.`);
   trace = readTrace((await answer.json()).result);
   show(summary);
+  sayWhetherItGrows();
   state = now;
 }
 
@@ -60,6 +63,16 @@ function show({ services, spanCount, errorSpanCount = 0, viewer: { refused } = {
   fold();
   if (!selected) goToAddress();
   else if (selected.orphan !== before.orphan || selected.from !== before.from) showSpan($("content"), selected, trace, traceId);
+}
+
+/** Say that a trace may still grow, for as long as the other side of a call in it may only not have been sent yet. */
+function sayWhetherItGrows() {
+  clearTimeout(quiet);
+  const ended = trace.nodes.reduce((last, { end }) => (end > last ? end : last), 0n);
+  const rest = Number(ended / 1_000_000n) + PATIENCE - Date.now();
+  const grows = rest > 0 && trace.nodes.some(isUnanswered);
+  $("growing").hidden = !grows;
+  if (grows) quiet = setTimeout(sayWhetherItGrows, Math.min(rest, PATIENCE));
 }
 
 /** Hide the rows inside the spans with these ids. */
