@@ -1,4 +1,4 @@
-"""docs/your-own.md shows programs that work: what stands in tests/docs/your_own/ is run, and the page has exactly that."""
+"""docs/your-own.md shows programs that work: they stand in tests/docs/your_own/, and are run."""
 
 import re
 import shutil
