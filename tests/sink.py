@@ -25,6 +25,7 @@ class ReceivedSpan:
         self.start, self.end = span.start_time_unix_nano, span.end_time_unix_nano
         self.attributes = _plain(span.attributes)
         self.resource = _plain(resource.attributes)
+        self.links = [(link.trace_id.hex(), link.span_id.hex()) for link in span.links]
         self.events = [(event.name, _plain(event.attributes)) for event in span.events]
         self.service = self.resource["service.name"]
 

@@ -1,0 +1,35 @@
+"""A second service: it knows the prices. Start it with `SERVER_PORT=8082 python prices.py`."""
+
+from beyond.conventions import http_response, http_server_attributes
+from beyond.settings import get_address
+
+from flask import Flask, abort, request
+from opentelemetry.trace import SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from common import get_tracer
+
+PRICES = {"apple": 30, "pear": 45}
+
+app = Flask(__name__)
+tracer = get_tracer("prices")
+
+
+@app.route("/price/<item>")
+def price(item):
+    """Continue the caller's trace, and answer with the price."""
+    ctx = TraceContextTextMapPropagator().extract(request.headers)
+    attributes = http_server_attributes(request)
+    with tracer.start_as_current_span("/price/<item>", context=ctx, kind=SpanKind.SERVER, attributes=attributes):
+        return http_response(find_price, item)
+
+
+def find_price(item):
+    """Return the price of `item` (str) in cents; 404 for what is not sold here."""
+    if item not in PRICES:
+        abort(404)
+    return {"cents": PRICES[item]}
+
+
+if __name__ == "__main__":
+    app.run(*get_address(), debug=False)
