@@ -5,8 +5,8 @@ Post, part 1, "Initialization" and "Context propagation". Start it with `python 
 
 import sys
 
-from beyond.conventions import TIMEOUT, count_bytes, explain, get_error_type, http_client_attributes, recordable, redact
-from beyond.leaving import repeat
+from beyond.conventions import count_bytes, explain, get_error_type, http_client_attributes, redact, without_secrets
+from beyond.leaving import repeat_until_ctrl_c
 from beyond.settings import get_destination_url
 
 import requests
@@ -25,19 +25,19 @@ def send_requests(url):
     attributes = http_client_attributes(url)
     with tracer.start_as_current_span("client operation", kind=SpanKind.CLIENT, attributes=attributes) as span:
         carrier = {}
-        TraceContextTextMapPropagator().inject(carrier)
+        TraceContextTextMapPropagator().inject(carrier)  # now it is {"traceparent": "00-<trace id>-<span id>-03"}
         failure = None
         try:
-            res = requests.get(url, headers=carrier, timeout=TIMEOUT, stream=True)
+            res = requests.get(url, headers=carrier, timeout=5, stream=True)  # the body may be endless:
             span.set_attribute(HTTP_RESPONSE_STATUS_CODE, res.status_code)
-            length = count_bytes(res)
-        except (OSError, ValueError) as error:  # no answer: the exception is all there is to see
+            length = count_bytes(res)  # it is counted, not kept
+        except (requests.RequestException, ValueError) as error:  # no answer, or not all of it
             failure = explain(error)
-            span.record_exception(recordable(error))
+            span.record_exception(without_secrets(error))  # by hand, since the span does not see what is caught here
             span.set_status(StatusCode.ERROR, failure)
             span.set_attribute(ERROR_TYPE, get_error_type(error))
         else:
-            if res.status_code >= 400:  # an answer, which is an error for a client
+            if res.status_code >= 400:  # an answer, but an error for who asked; the code says all that is known
                 failure = f"the answer is {res.status_code}"
                 span.set_status(StatusCode.ERROR)
                 span.set_attribute(ERROR_TYPE, str(res.status_code))
@@ -50,4 +50,4 @@ def send_requests(url):
 
 
 if __name__ == "__main__":
-    sys.exit(repeat(send_requests, get_destination_url()))
+    sys.exit(repeat_until_ctrl_c(send_requests, get_destination_url()))

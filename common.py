@@ -3,8 +3,10 @@
 Post, part 1, "OTel setup and configuration (common.py)".
 """
 
-from beyond.leaving import leave_in_order
-from beyond.settings import clear_errors, get_endpoint, get_setting, say_where_traces_go
+import os
+
+from beyond.leaving import export_the_rest_at_exit
+from beyond.settings import errors_in_one_line, get_endpoint, say_where_traces_go
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -14,10 +16,10 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 
 def get_otlp_exporter():
-    """Return the exporter, which sends spans over OTLP/gRPC: to Lightstep with a token, as in the post."""
-    ls_access_token = get_setting("LS_ACCESS_TOKEN")
+    """Return the exporter, which sends spans over OTLP/gRPC: with a token to Lightstep, as in the post."""
+    ls_access_token = os.environ.get("LS_ACCESS_TOKEN")
     if not ls_access_token:
-        return OTLPSpanExporter()  # it reads OTEL_EXPORTER_OTLP_ENDPOINT; the default is http://localhost:4317
+        return OTLPSpanExporter()  # to OTEL_EXPORTER_OTLP_ENDPOINT, or http://localhost:4317; http means no TLS
     return OTLPSpanExporter(
         endpoint=get_endpoint(default="https://ingest.lightstep.com:443"),
         headers=(("lightstep-access-token", ls_access_token),),
@@ -25,22 +27,20 @@ def get_otlp_exporter():
 
 
 def get_tracer(name=__name__):
-    """Return a tracer with `name` (str) as its instrumentation scope, once tracing is set up for this process.
+    """Return a tracer; `name` (str) is the instrumentation scope of its spans. The first call sets up tracing.
 
     Says on stderr where the traces go. Ends the program with one line for a setting that the SDK refuses.
     """
-    if isinstance(trace.get_tracer_provider(), TracerProvider):  # it can be set only once
-        say_where_traces_go()
-        return trace.get_tracer(name)
-    with clear_errors():
-        resource = Resource.create()  # reads OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME
-        if resource.attributes[SERVICE_NAME].startswith("unknown_service"):
-            resource = resource.merge(Resource({SERVICE_NAME: "test-py-manual-otlp"}))
-        exporter = get_otlp_exporter()
-        processor = BatchSpanProcessor(exporter)
-        provider = TracerProvider(resource=resource)
-        provider.add_span_processor(processor)
-    trace.set_tracer_provider(provider)
-    leave_in_order(processor)
-    say_where_traces_go(resource, exporter)
+    if not isinstance(trace.get_tracer_provider(), TracerProvider):  # a process has one, and it can be set only once
+        with errors_in_one_line():
+            resource = Resource.create()  # reads OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME
+            if resource.attributes[SERVICE_NAME].startswith("unknown_service"):  # neither gives a name
+                resource = resource.merge(Resource({SERVICE_NAME: "test-py-manual-otlp"}))
+            exporter = get_otlp_exporter()
+            processor = BatchSpanProcessor(exporter)
+            provider = TracerProvider(resource=resource)
+            provider.add_span_processor(processor)
+        trace.set_tracer_provider(provider)
+        export_the_rest_at_exit(processor)  # spans wait for each other in batches
+        say_where_traces_go(resource, exporter)
     return trace.get_tracer(name)

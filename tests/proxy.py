@@ -1,12 +1,14 @@
-"""A TCP proxy on loopback that can break what passes through it, and a gRPC backend that refuses."""
+"""A TCP proxy on loopback that can break what passes through it; a gRPC backend and a MongoDB that refuse."""
 
 import contextlib
 import socket
+import socketserver
 import struct
 import threading
 import time
 from concurrent import futures
 
+import bson
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
@@ -102,3 +104,39 @@ class Refusal(trace_service_pb2_grpc.TraceServiceServicer):
     def __exit__(self, *_):
         self.over.set()
         self.server.stop(grace=None).wait()
+
+
+class MongoDBThatRefuses(socketserver.ThreadingTCPServer):
+    """A server that answers as MongoDB does: to `hello` as any, to all else that the password is wrong."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    class Connection(socketserver.StreamRequestHandler):
+        """Two kinds of messages: OP_QUERY asks for the first `hello`, OP_MSG for the rest."""
+
+        def handle(self):
+            while header := self.rfile.read(16):
+                length, request, _, kind = struct.unpack("<4i", header)
+                body = self.rfile.read(length - 16)
+                if kind == 2004:  # OP_QUERY; its answer is an OP_REPLY of one document
+                    self.reply(request, 1, struct.pack("<iqii", 0, 0, 0, 1) + bson.encode(HELLO))
+                else:  # OP_MSG: flags, the kind of its one section, and the command
+                    greets = {"hello", "ismaster"} & bson.decode(body[5:]).keys()
+                    self.reply(request, kind, bytes(5) + bson.encode(HELLO if greets else WRONG_PASSWORD))
+
+        def reply(self, request, kind, body):
+            self.wfile.write(struct.pack("<4i", 16 + len(body), 0, request, kind) + body)
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), self.Connection)
+        self.port = self.server_address[1]
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def __exit__(self, *details):
+        self.shutdown()
+        super().__exit__(*details)
+
+
+HELLO = {"helloOk": True, "isWritablePrimary": True, "minWireVersion": 0, "maxWireVersion": 21, "ok": 1.0}
+WRONG_PASSWORD = {"ok": 0.0, "errmsg": "Authentication failed.", "code": 18, "codeName": "AuthenticationFailed"}

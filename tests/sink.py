@@ -40,14 +40,14 @@ def _plain(attributes):
 class Sink(GrpcSink):
     """The sink of `oteltest`, which on its own binds every interface and shares a taken port."""
 
-    def __init__(self, port=None, credentials=None):
+    def __init__(self, port=None, credentials=None, address=None):
         self.port = port or free_port()
         self.endpoint = f"http{'s' if credentials else ''}://localhost:{self.port}"
         self.requests, self.headers = [], []
         self.svr = grpc.server(futures.ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
         servicer = _TraceServiceServicer(self._keep)
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(servicer, self.svr)
-        address = f"127.0.0.1:{self.port}"
+        address = address or f"127.0.0.1:{self.port}"  # in gRPC's words
         if credentials:
             self.svr.add_secure_port(address, credentials)
         else:

@@ -53,11 +53,15 @@ def answers(port, host="127.0.0.1"):
 
 
 def clean_environment(**settings):
-    """Return this process's environment without any setting of ours, plus `settings` (None leaves one out)."""
+    """Return this process's environment without any setting of ours, plus `settings` (None leaves one out).
+
+    Viewers that are not told where take a free port for OTLP/HTTP, because several run at once.
+    """
     ours = re.compile(r"(OTEL|LS|VIEWER|FLASK|GUNICORN|GRPC)_|(REDIS|MONGODB|SERVER|DESTINATION)_|\w+_proxy$", re.I)
     environment = {name: value for name, value in os.environ.items() if not ours.match(name)}
     environment |= {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    return environment | {name: str(value) for name, value in settings.items() if value is not None}
+    settings = {"VIEWER_HTTP_PORT": 0} | settings
+    return {name: str(value) for name, value in (environment | settings).items() if value is not None}
 
 
 class Process:
@@ -79,7 +83,7 @@ class Process:
             start_new_session=True,
             **popen,
         )
-        self.pid = self._popen.pid
+        self.pid, self.stdout = self._popen.pid, self._popen.stdout  # the latter when it was started with a pipe
 
     @classmethod
     def python(cls, *arguments, **options):
@@ -178,11 +182,12 @@ class Redis(Process):
 
 
 class MongoDB(Process):
-    """A real MongoDB-protocol server (SecantusDB) on a port of its own."""
+    """A real MongoDB-protocol server (NX-27017) on a port of its own."""
 
     def __init__(self, port, folder):
         self.port, self.uri = port, f"mongodb://localhost:{port}"
-        command = Path(sys.executable).with_name("secantusd-py")
-        options = ["--host", "127.0.0.1", "--port", port, "--storage-path", ":memory:", "--standalone"]
-        super().__init__(command, *options, env=clean_environment(TMPDIR=folder), cwd=folder)
+        options = ["--db", "memory", "--host", "127.0.0.1", "-p", port]
+        files = ["--pid-file", Path(folder) / f"mongodb-{port}.pid", "--log-file", os.devnull]
+        module = "nx_27017.nx_27017"
+        super().__init__(sys.executable, "-m", module, *options, *files, env=clean_environment(), cwd=folder)
         self.wait_for_port(port)

@@ -140,6 +140,12 @@ def test_a_backend_of_another_protocol_can_be_told_from_the_log(client, shared_s
     pinger.wait_for("Error details: .*Failed parsing HTTP/2")
 
 
+def test_a_host_name_that_nobody_knows_can_be_told_from_the_log(client):
+    backend = "http://no-such-host.invalid:4317"
+    pinger = client(DESTINATION_URL=f"http://localhost:{free_port()}/", OTEL_EXPORTER_OTLP_ENDPOINT=backend)
+    pinger.wait_for("Error details: .*address lookup failed")
+
+
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory):
     """The credentials of a backend with a certificate for localhost that nobody has signed."""

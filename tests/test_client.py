@@ -1,9 +1,12 @@
 """What `python client.py` prints, and how it ends."""
 
+import gzip
 import re
 import signal
 import socket
+import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -199,3 +202,96 @@ def test_without_settings_it_pings_the_posts_address():
     with Process.python("client.py", "--count", 1, env=clean_environment()) as pinger:
         pinger.wait()
         assert "Request to http://localhost:8081/ping" in pinger.output
+
+
+def test_a_reader_that_goes_ends_it_quietly(client, answering):
+    url, sending = answering(http(200)), subprocess.PIPE
+    with Process.python(
+        *("client.py", "--interval", 0.01),
+        env=clean_environment(DESTINATION_URL=url, OTEL_SDK_DISABLED="true", PYTHONUNBUFFERED=""),
+        stdout=sending,
+    ) as pinger:
+        with pinger.stdout:  # as `| head -1` does
+            assert pinger.stdout.readline() == f"Request to {url}, got 0 bytes\n".encode()
+        assert pinger.wait() == 0
+        lines = pinger.err.splitlines()
+    assert all(line.startswith(("Tracing is off", "  trace ")) for line in lines), lines
+
+
+def test_a_full_disk_is_one_line_and_no_failed_ping(answering):
+    settings = {"DESTINATION_URL": answering(http(200)), "OTEL_SDK_DISABLED": "true"}
+    with (
+        open("/dev/full", "w") as full,
+        Process.python("client.py", "--interval", 0.01, env=clean_environment(**settings), stdout=full) as pinger,
+    ):
+        assert pinger.wait() == 1
+        assert pinger.err.splitlines()[-1] == "The output cannot be written: No space left on device."
+        assert "failed" not in pinger.err
+        assert "Traceback" not in pinger.err
+
+
+def test_an_answer_that_is_not_http_is_said(client, answering):
+    pinger = client("--count", 1, DESTINATION_URL=answering(b"SSH-2.0-OpenSSH_9.2p1\r\n"))
+    assert pinger.wait() == 1
+    assert "failed: the answer is not HTTP\n" in pinger.err
+
+
+def test_a_connection_that_closes_without_an_answer_is_said(client, answering):
+    pinger = client("--count", 1, DESTINATION_URL=answering(b""))
+    assert pinger.wait() == 1
+    assert "failed: the connection was closed without an answer\n" in pinger.err
+
+
+def test_a_host_name_that_does_not_resolve_is_said(client):
+    pinger = client("--count", 1, DESTINATION_URL="http://no-such-host.invalid/ping")
+    assert pinger.wait() == 1
+    assert "failed: the name of the host does not resolve\n" in pinger.err
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY"])
+def test_a_proxy_that_is_not_there_is_said_and_the_way_around_it(client, variable):
+    pinger = client("--count", 1, **{variable: f"http://127.0.0.1:{free_port()}"})
+    assert pinger.wait() == 1
+    reason = "no connection through http_proxy;\n  no_proxy=localhost,127.0.0.1 goes around it\n"
+    assert f"Request to http://localhost:8081/ping failed: {reason}" in pinger.err
+
+
+def test_no_proxy_goes_around_the_proxy(client, answering, sink):
+    settings = {"http_proxy": f"http://127.0.0.1:{free_port()}", "no_proxy": "localhost,127.0.0.1"}
+    pinger = client("--count", 1, DESTINATION_URL=answering(http(200)), **settings)
+    assert pinger.wait() == 0
+    sink.wait_for(1)
+    assert "through the proxy" not in pinger.err
+
+
+def test_of_an_answer_that_unpacks_to_a_gigabyte_only_a_piece_is_in_memory(client, answering):
+    packed = gzip.compress(bytes(1_000_000)) * 1000
+    head = b"HTTP/1.1 200 X\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(packed)
+    pinger = client("--interval", 60, DESTINATION_URL=answering(head + packed))
+    pinger.wait_for("got 1000000000 bytes", 60)
+    peak = int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pinger.pid}/status").read_text())[1])
+    assert peak < 200_000  # kB
+
+
+SIGNED = "?colour=blue&sig=secret1&X-Amz-Signature=secret2&AWSAccessKeyId=secret3#top"
+REDACTED = "?colour=blue&sig=REDACTED&X-Amz-Signature=REDACTED&AWSAccessKeyId=REDACTED#top"
+
+
+def test_signatures_are_in_no_span_and_in_no_line(client, answering, sink):
+    for url, code in (answering(http(200)), 0), (f"http://localhost:{free_port()}/", 1):
+        pinger = client("--count", 1, DESTINATION_URL=url + SIGNED)
+        assert pinger.wait() == code
+        assert f"Request to {url}{REDACTED}" in pinger.output
+        assert "secret" not in pinger.output
+    answered, refused = sink.wait_for(2)
+    assert answered.attributes["url.full"].endswith(REDACTED)
+    assert "Max retries exceeded with url: /?colour=blue&sig=REDACTED" in refused.events[0][1]["exception.message"]
+    assert not [request for request in sink.requests if "secret" in str(request)]
+
+
+def test_an_answer_that_breaks_off_has_its_status_code_and_the_exception(client, answering, sink):
+    pinger = client("--count", 1, DESTINATION_URL=answering(http(200, b"12345")[:-3]))
+    assert pinger.wait() == 1
+    [span] = sink.wait_for(1)
+    assert (span.status, span.attributes["http.response.status_code"]) == ("ERROR", 200)
+    assert span.events[0][1]["exception.type"] == span.attributes["error.type"]

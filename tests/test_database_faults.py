@@ -1,8 +1,11 @@
 """Whatever a database does, a ping has its answer in 3 s, and the first one after the fault is healthy."""
 
+import contextlib
 import os
 import re
 import signal
+import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 import redis
 import requests
 
-from tests.proxy import Proxy
+from tests.proxy import MongoDBThatRefuses, Proxy
 from tests.support import MongoDB, Redis, free_port, wait_until
 
 DATABASES = pytest.mark.parametrize(
@@ -112,9 +115,11 @@ def test_wrong_password_of_redis_and_the_right_one(server, tmp_path):
         assert get(server(REDIS_URL=url("right-password"))).status_code == 200
 
 
-def test_wrong_password_of_mongodb(server, mongodb_server):
-    process = server(MONGODB_URI=f"mongodb://somebody:wrong-password@localhost:{mongodb_server.port}")
-    assert "OperationFailure" in fails_in_time(process, "MongoDB", "failed").text
+def test_wrong_password_of_mongodb(server):
+    with MongoDBThatRefuses() as database:
+        process = server(MONGODB_URI=f"mongodb://somebody:wrong-password@localhost:{database.port}")
+        assert "OperationFailure" in fails_in_time(process, "MongoDB", "failed").text
+        assert "Authentication failed., full error: {" in process.err
 
 
 def usage(process):
@@ -144,3 +149,82 @@ def test_50_pings_at_once_with_mongodb_hanging_leave_nothing_behind(pinged, prox
     pooled = 50  # what redis-py keeps for the next 50 at once; 150 pings with a socket each would be left otherwise
     wait_until(lambda: usage(pinged)[1] <= files + pooled + 10, "the sockets of the pings are closed")
     assert usage(pinged)[2] <= megabytes + 25
+
+
+class Scripted:
+    """A Redis that gives each command the same answer (bytes)."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.listener.accept()
+                threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
+
+    def _talk(self, connection):
+        with connection, contextlib.suppress(OSError):
+            while command := connection.recv(65_536):
+                connection.sendall(self.answer if b"MSET" in command else b"+OK\r\n" * command.count(b"*"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b"-OOM command not allowed when used memory > 'maxmemory'.\r\n", "OutOfMemoryError"),
+        (b"-NOPERM this user has no permissions to run the 'mset' command\r\n", "NoPermissionError"),
+        (b"-READONLY You can't write against a read only replica.\r\n", "ReadOnlyError"),
+    ],
+    ids=["out of memory", "not permitted", "read only"],
+)
+def test_a_redis_that_refuses_has_failed_and_was_reached(server, answer, error):
+    with Scripted(answer) as database:
+        text = fails_in_time(server(REDIS_URL=database.url), "Redis", "failed").text
+        assert text.startswith(f"Redis failed at {database.url.partition('//')[2]}: {error} (trace ")
+
+
+def test_a_long_error_message_is_cut_and_obeys_no_terminal(server, sink):
+    with Scripted(b"-ERR \x1b[31m\x07" + b"x" * 2_000_000 + b"\r\n") as database:
+        process = server(REDIS_URL=database.url)
+        fails_in_time(process, "Redis", "failed")
+        span = {span.name: span for span in sink.wait_for(3)}["server redis operation"]
+    event = span.events[0][1]
+    for text in (event["exception.message"], event["exception.stacktrace"], span.message, process.err):
+        assert r"\x1b[31m\x07xxx" in text
+        assert "\x1b[31m\x07" not in text
+        assert "xxx… (2000006 characters)" in text
+        assert len(text) < 50_000
+
+
+def test_the_error_code_of_mongodb_is_on_its_span(server, sink):
+    with MongoDBThatRefuses() as database:
+        process = server(MONGODB_URI=f"mongodb://somebody:wrong@localhost:{database.port}")
+        assert get(process).status_code == 500
+    span = {span.name: span for span in sink.wait_for(5)}["server pymongo operation"]
+    assert span.attributes["db.response.status_code"] == "18"  # AuthenticationFailed
+
+
+@pytest.mark.parametrize(
+    ("variable", "url"),
+    [
+        ("REDIS_URL", "redis://secret:12#34@localhost:6379/0"),
+        ("REDIS_URL", "redis://secret:12/34@localhost:6379/0"),
+        ("MONGODB_URI", "mongodb://secret:12#34@localhost:27017"),
+    ],
+)
+def test_a_password_that_was_not_escaped_shows_nothing_of_itself(start, variable, url):
+    process = start("server.py", **{variable: url})
+    assert process.wait() == 1
+    assert process.err.startswith(f"{variable} cannot be read; it must be like ")
+    assert "secret" not in process.output

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -221,6 +222,116 @@ def test_a_setting_that_the_sdk_refuses_is_one_clear_line(start, program, variab
     assert line.startswith("Tracing cannot start: ")
     assert variable in line
     assert "Traceback" not in process.output
+
+
+REFUSED = [
+    ({"LS_ACCESS_TOKEN": "<LS_ACCESS_TOKEN>"}, "LS_ACCESS_TOKEN must be your own token"),
+    ({"LS_ACCESS_TOKEN": '"abc"'}, "LS_ACCESS_TOKEN has quotes around its value"),
+    ({"OTEL_RESOURCE_ATTRIBUTES": "'service.name=a'"}, "OTEL_RESOURCE_ATTRIBUTES has quotes around its value"),
+    (
+        {"OTEL_EXPORTER_OTLP_HEADERS": "Authorization: Bearer s3cret"},
+        "OTEL_EXPORTER_OTLP_HEADERS must be like",
+    ),
+    ({"OTEL_EXPORTER_OTLP_TRACES_HEADERS": "a=b,s3cret"}, "OTEL_EXPORTER_OTLP_TRACES_HEADERS must be like"),
+    ({"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "-1"}, "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT must be a non-negative integer"),
+    ({"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "x"}, "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT must be a non-negative integer"),
+    ({"OTEL_EXPORTER_OTLP_CERTIFICATE": "/no/ca.pem"}, "OTEL_EXPORTER_OTLP_CERTIFICATE must be the path of a file"),
+    ({"OTEL_EXPORTER_OTLP_CLIENT_KEY": "/no/key.pem"}, "OTEL_EXPORTER_OTLP_CLIENT_KEY must be the path of a file"),
+    (
+        {"OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE": "/"},
+        "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE must be the path of a file",
+    ),
+]
+
+
+@pytest.mark.parametrize(("settings", "line"), REFUSED, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize("program", ["client.py", "server.py"])
+def test_what_is_certainly_a_mistake_is_one_line_that_says_what_to_do(start, program, settings, line):
+    process = start(program, **settings)
+    assert process.wait() == 1
+    [said] = process.err.splitlines()
+    assert line in said
+    assert "s3cret" not in process.output
+
+
+@pytest.mark.parametrize("which", ["OTEL_EXPORTER_OTLP_COMPRESSION", "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION"])
+def test_no_compression_may_be_called_none(ping, sink, which):
+    ping(**({"OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"} | {which: "none"}))
+    sink.wait_for(1)
+    assert "grpc-encoding" not in sink.headers[0]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "where"),
+    [
+        ("dns:///127.0.0.1:PORT", "dns:///127.0.0.1:PORT (without TLS)"),
+        ("dns:127.0.0.1:PORT", "dns:127.0.0.1:PORT (without TLS)"),
+        ("ipv4:127.0.0.1:PORT", "ipv4:127.0.0.1:PORT (without TLS)"),
+        ("127.0.0.1:PORT", "http://127.0.0.1:PORT"),
+        ("//127.0.0.1:PORT", "http://127.0.0.1:PORT"),
+        ("HTTP://127.0.0.1:PORT", "http://127.0.0.1:PORT"),
+        ("http://user:secret@127.0.0.1:PORT", "http://127.0.0.1:PORT"),
+    ],
+)
+def test_whatever_grpc_takes_as_an_endpoint_is_taken(ping, sink, endpoint, where):
+    port = str(sink.port)
+    process = ping(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint.replace("PORT", port), OTEL_EXPORTER_OTLP_INSECURE="true")
+    assert start_line(process) == f"Traces of {SERVICE} go to {where.replace('PORT', port)}"
+    if "secret" not in endpoint:  # gRPC takes a name with a user in it, and does not find it
+        sink.wait_for(1)
+
+
+def test_a_unix_socket_is_taken_as_an_endpoint(ping, tmp_path):
+    socket = f"unix:{tmp_path}/otlp.sock"
+    sink = Sink(address=socket)
+    process = ping(OTEL_EXPORTER_OTLP_ENDPOINT=socket, OTEL_EXPORTER_OTLP_INSECURE="true")
+    assert start_line(process) == f"Traces of {SERVICE} go to {socket} (without TLS)"
+    sink.wait_for(1)
+    sink.stop()
+
+
+def test_an_endpoint_in_grpcs_own_words_has_tls_unless_it_is_said_to_be_insecure(ping):
+    process = ping(OTEL_EXPORTER_OTLP_ENDPOINT="dns:///localhost:1")
+    assert start_line(process) == f"Traces of {SERVICE} go to dns:///localhost:1 (with TLS)"
+
+
+@pytest.mark.parametrize("variable", ["grpc_proxy", "https_proxy", "http_proxy"])
+def test_the_start_says_when_traces_go_through_a_proxy(ping, sink, variable):
+    settings = {variable: "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_TIMEOUT": 1, "NO_PROXY": "localhost"}
+    process = ping(**settings)
+    assert (
+        process.err.splitlines()[1] == f"through the proxy of {variable}; no_proxy=localhost,127.0.0.1 goes around it"
+    )
+    assert sink.spans == []
+    process = ping(**settings, no_proxy="localhost,127.0.0.1")
+    assert "proxy" not in process.err
+    sink.wait_for(1)
+
+
+def test_a_provider_that_is_not_ours_is_said_in_one_line(ping, sink):
+    process = ping(OTEL_PYTHON_TRACER_PROVIDER="sdk_tracer_provider")
+    assert start_line(process).startswith("Somebody else has set up tracing: OTEL_PYTHON_TRACER_PROVIDER")
+    assert len(process.err.splitlines()) == 3  # the ping is told of in two
+    assert sink.spans == []
+
+
+def test_with_a_provider_that_is_not_ours_ctrl_c_still_sums_up(client):
+    url = f"http://localhost:{free_port()}/"
+    pinger = client("--interval", 60, DESTINATION_URL=url, OTEL_PYTHON_TRACER_PROVIDER="sdk_tracer_provider")
+    pinger.wait_for("  trace ")
+    assert pinger.stop(signal.SIGINT) == 1
+    assert pinger.out == "1 pings, 1 failed\n"
+
+
+def test_no_control_character_of_a_setting_reaches_the_terminal(ping, sink):
+    process = ping(OTEL_SERVICE_NAME="a\x1b[31m\x07b")
+    assert start_line(process) == rf"Traces of a\x1b[31m\x07b go to {sink.endpoint}"
+    assert sink.wait_for(1)[0].service == "a\x1b[31m\x07b"
+
+
+def test_settings_for_automatic_configuration_do_nothing(ping, sink):
+    ping(OTEL_TRACES_EXPORTER="console", OTEL_PROPAGATORS="b3", OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf")
+    sink.wait_for(1)
 
 
 def test_get_tracer_works_without_an_argument_and_more_than_once():

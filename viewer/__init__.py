@@ -1,1 +1,1 @@
-"""A local OTLP backend: takes spans over OTLP/gRPC, keeps the newest traces, shows them."""
+"""A local OTLP backend: takes spans over OTLP/gRPC and OTLP/HTTP, keeps the newest traces, shows them."""

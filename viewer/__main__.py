@@ -1,5 +1,6 @@
 """Start the viewer: `python -m viewer`. It runs until Ctrl+C or SIGTERM."""
 
+import argparse
 import contextlib
 import ctypes
 import ipaddress
@@ -23,8 +24,17 @@ def main() -> None:
 
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, note)
+    argparse.ArgumentParser(
+        prog="python -m viewer",
+        description="Take spans over OTLP, and show their traces here and on a page, until Ctrl+C.",
+        epilog="All settings are environment variables; README.md lists them.",
+    ).parse_args()
     give_memory_back()
-    run(signals)
+    allow_many_connections()
+    try:
+        run(signals)
+    except ModuleNotFoundError as error:
+        sys.exit(f"{error}: pip install -r requirements-demo.txt -c constraints.txt")
 
 
 def give_memory_back() -> None:
@@ -37,6 +47,17 @@ def give_memory_back() -> None:
         mallopt(mmap_threshold, 8 * 1024)
 
 
+def allow_many_connections() -> None:
+    """Have as many open files as the user may, up to 4,096: 1,024, the usual number, are fewer than our connections."""
+    with contextlib.suppress(ImportError, OSError, ValueError):  # not on Windows
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = 4_096 if hard == resource.RLIM_INFINITY else min(4_096, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def run(signals: list[int]) -> None:
     """Take spans and show traces until there is something in `signals`, which a signal may put there at any time.
 
@@ -45,22 +66,30 @@ def run(signals: list[int]) -> None:
     # Imported only now, so that the signals are in hand by then.
     from rich.console import Console
 
-    from viewer import receiver, web
+    from viewer import otlp_http, receiver, web
     from viewer.store import Store
     from viewer.terminal import Terminal
 
     host = os.environ.get("VIEWER_HOST", "").strip() or "127.0.0.1"
     store = Store(setting("VIEWER_MAX_TRACES", 1_000, 1), setting("VIEWER_MAX_SPANS", 200_000, 1))
     web_port = setting("VIEWER_WEB_PORT", 16686, 0, 65_535)
+    http_port = setting("VIEWER_HTTP_PORT", 4318, 0, 65_535)
+    try:
+        origins = otlp_http.read_origins(os.environ.get("VIEWER_CORS_ORIGINS", ""))
+    except ValueError as error:
+        sys.exit(f"viewer: VIEWER_CORS_ORIGINS must name origins, separated by commas; {error}")
     try:
         server, otlp_port = receiver.start(store, host, setting("VIEWER_OTLP_PORT", 4317, 0, 65_535))
     except OSError as error:
         sys.exit(f"viewer: {error}. Set VIEWER_HOST or VIEWER_OTLP_PORT to listen elsewhere.")
+    variable = "VIEWER_HTTP_PORT"
     try:
-        web_port = web.start(store, host, web_port, otlp_port)
+        http_port = otlp_http.start(store, host, http_port, origins)
+        variable = "VIEWER_WEB_PORT"
+        web_port = web.start(store, host, web_port, otlp_port, http_port)
     except OSError as error:
         server.stop(None)
-        sys.exit(f"viewer: {error}. Set VIEWER_HOST or VIEWER_WEB_PORT to listen elsewhere.")
+        sys.exit(f"viewer: {error}. Set VIEWER_HOST or {variable} to listen elsewhere.")
     if not is_loopback(host):
         print(
             f"viewer: warning: VIEWER_HOST={host} lets others on the network send spans and read them: "
@@ -74,9 +103,12 @@ def run(signals: list[int]) -> None:
     address = f"http://{f'[{host}]' if ':' in host else host}"
     endpoint = f"{address}:{otlp_port}"
     console.print(f"The viewer takes OTLP/gRPC on {endpoint}", soft_wrap=True)
+    console.print(f"and OTLP/HTTP on {address}:{http_port}", soft_wrap=True)
     console.print(f"and shows the traces on {address}:{web_port}", end="\n\n", soft_wrap=True)
     hint = f"""No spans yet. In two other terminals: python server.py, python client.py test
-Or in any program with OpenTelemetry: OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}"""
+Or in any program with OpenTelemetry, for OTLP/gRPC or for OTLP/HTTP:
+OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}
+OTEL_EXPORTER_OTLP_ENDPOINT={address}:{http_port}"""
     terminal = Terminal(store, console, hint)
     threading.Thread(target=terminal.run, name="terminal", daemon=True).start()
     while not (signals or terminal.ended.wait(0.2)):

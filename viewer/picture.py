@@ -22,6 +22,7 @@ MAX_LINES = 3  # of one message
 MAX_WIDTH = 120  # columns: the eye does not follow a line farther
 MIN_BAR = 10  # columns
 MARGIN = 2  # columns for the error marks
+JOINERS = "\u200c\u200d"
 FAILED, NOTICE, FAINT = "red", "yellow", "dim"
 UNITS = {"y": 31_557_600e9, "d": 86_400e9, "h": 3_600e9, "min": 60e9, "s": 1e9, "ms": 1e6, "µs": 1e3}
 
@@ -46,7 +47,7 @@ class Picture:
         for row in rows:
             hidden += row.span is not None
             errors += row.failed
-            if row.failed and len(failures) < MAX_FAILURES and any(self.tree.failure(row.span)):
+            if row.failed and len(failures) < MAX_FAILURES and any(self.tree.failure(row)):
                 failures.append(row)
 
         self._measure(shown + failures)
@@ -113,12 +114,17 @@ class Picture:
         notices = [f"updated: {count(self.more, 'more span')}"] if self.more else []
         if missing:
             notices.append("incomplete: " + "; ".join(missing))
+        apart, gap = self.tree.apart()
+        if apart:
+            begin = "begins" if apart == 1 else "begin"
+            side = "before" if gap < 0 else "after"
+            notices.append(f"{count(apart, 'span')} {begin} {duration(abs(gap))} {side} the others")
         if summary.refused_count:
             notices.append(f"cut: {count(summary.refused_count, 'span')} past what one trace may hold")
         return notices
 
     def _lines(self, row: Row) -> list[Text]:
-        """One span, and under it the error that began there."""
+        """One span, and under it what is special about it, and the error that began there."""
         mark, style = ("✗ ", FAILED) if row.failed else ("  ", FAINT if row.span is None else "")
         guides = set_cell_size(row.guides, min(cell_len(row.guides), self.name_width))
         name = _fit(_name(row), self.name_width - cell_len(guides))
@@ -128,13 +134,17 @@ class Picture:
         line.append(self.gap + _kind(row).ljust(self.kind_width) + self.gap, FAINT)
         line.append(self._bar(row.span), colour)
         line.append(self.gap + _time(row).rjust(self.time_width))
+        lines = [line]
+        if row.early:
+            early = Text(f"begins {duration(row.early)} before its parent", NOTICE)
+            lines += self._wrap(early, " " * MARGIN + row.below)
         if not row.failed:
-            return [line]
-        exception, message = self.tree.failure(row.span)
+            return lines
+        exception, message = self.tree.failure(row)
         exception, message = clean(exception, MAX_NAME), clean(message, MAX_MESSAGE)
         error = Text(": ".join(filter(None, (exception, message))))
         error.stylize(FAILED, 0, len(exception))
-        return [line, *(self._wrap(error, " " * MARGIN + row.below) if error else [])]
+        return lines + (self._wrap(error, " " * MARGIN + row.below) if error else [])
 
     def _bar(self, span: Span | None) -> str:
         """When the span ran, on the trace's time line; drawn to half a column, and at least that long."""
@@ -168,9 +178,12 @@ class Picture:
 
 
 def clean(text: str, limit: int) -> str:
-    """Return a text on one line, cut to `limit` characters, with control characters and the like spelt out."""
+    """Return a text on one line, cut to `limit` characters, with control characters and the like spelt out.
+
+    The joiners stay: they make one sign of several emoji, and write Persian.
+    """
     text = " ".join(text[:limit].split()) + "…" * (len(text) > limit)
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() or c in JOINERS else c.encode("unicode_escape").decode() for c in text)
 
 
 def duration(nanoseconds: int) -> str:
@@ -189,7 +202,7 @@ def count(number: int, what: str) -> str:
 
 def _name(row: Row) -> str:
     if row.span is None:
-        return f"(parent {row.span_id.hex()} has not come)"
+        return f"(parent {row.place.hex()} has not come)"
     return (clean(row.span.name, MAX_NAME) or "(no name)") + " (stands under itself)" * row.circular
 
 

@@ -17,8 +17,8 @@ from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from viewer import wire
-from viewer.wire import Group, Trace
+from viewer import values, wire
+from viewer.wire import Group, Groups, Trace
 
 MAX_NAMES = 100  # services, and distinct span names in them, that one summary lists
 MAX_NAME_LENGTH = 200  # characters of a name in a summary; the trace itself has it in full
@@ -26,7 +26,7 @@ NO_TRACE_ID, NO_SPAN_ID = bytes(16), bytes(8)
 OTHER_SERVICES = "(other services)"  # those past MAX_NAMES
 
 # What Python needs on top of the bytes of a span, an orphan, a group of spans, a name, a trace: measured, rounded up.
-SPAN_BYTES, ORPHAN_BYTES, GROUP_BYTES, NAME_BYTES, TRACE_BYTES = 150, 300, 600, 200, 3_000
+SPAN_BYTES, ORPHAN_BYTES, GROUP_BYTES, NAME_BYTES, TRACE_BYTES = 200, 300, 600, 200, 3_000
 
 Decoded = tuple[bytes, bytes, bytes, Span, bytes]  # trace id, span id, parent id, the span and its bytes
 
@@ -94,14 +94,15 @@ class Store:
         self._traces: OrderedDict[bytes, _Trace] = OrderedDict()  # the quietest first
         self._taken = self._spans = self._bytes = 0  # traces that ever came; spans and bytes that are here
 
-    def add(self, request: bytes) -> Refused:
-        """Keep the spans of one ExportTraceServiceRequest, and say which could not be kept.
+    def add(self, request: bytes | Iterable[Groups]) -> Refused:
+        """Keep the spans of one ExportTraceServiceRequest, or of its groups, and say which could not be kept.
 
-        A span that is here already is neither kept again nor refused: its batch was sent twice.
+        The same bytes in the same resource and scope are neither kept again nor refused: their batch was sent twice.
+        What else has the id of a span that is here is kept beside it: its newer version, or the other half of a call.
         Raises DecodeError, and keeps nothing, when the request cannot be read.
         """
         groups, services = [], {}
-        for group, spans in wire.groups(request):
+        for group, spans in wire.groups(request) if isinstance(request, bytes) else request:
             if group.resource not in services:  # many scopes may share it
                 services[group.resource] = service_name(wire.decode(Resource, group.resource))
             wire.decode(InstrumentationScope, group.scope)
@@ -148,20 +149,20 @@ class Store:
         trace = self._traces.get(trace_id)
         if trace is None:
             trace = _Trace(trace_id, self._taken, self.max_spans_per_trace, self.max_bytes // 4)
-        spans, size = len(trace.span_ids), trace.bytes
+        spans, size = trace.spans, trace.bytes
         trace.add(run, group, service, reasons)
-        if len(trace.span_ids) == spans:
+        if trace.spans == spans:
             return
         if trace_id not in self._traces:
             self._traces[trace_id] = trace
             self._taken += 1
             size = 0
         self._traces.move_to_end(trace_id)
-        self._spans += len(trace.span_ids) - spans
+        self._spans += trace.spans - spans
         self._bytes += trace.bytes - size
         while self._spans > self.max_spans or self._bytes > self.max_bytes or len(self._traces) > self.max_traces:
             _, oldest = self._traces.popitem(last=False)
-            self._spans -= len(oldest.span_ids)
+            self._spans -= oldest.spans
             self._bytes -= oldest.bytes
             self.dropped += 1
 
@@ -173,8 +174,9 @@ class _Trace:
         self.trace_id, self.max_spans, self.max_bytes = trace_id, max_spans, max_bytes
         self.number = number  # traces are numbered as they come
         self.bytes = TRACE_BYTES
-        self.span_ids: set[bytes] = set()
-        self.groups: dict[Group, list[bytes]] = {}
+        self.spans = 0
+        self.span_ids: set[bytes] = set()  # fewer than spans where several have the same
+        self.groups: dict[Group, dict[bytes, None]] = {}  # the spans in order, each looked up by all its bytes
         self.services: dict[str, list[int]] = {}  # name -> [spans, spans in error]
         self.operations: set[tuple[str, str]] = set()  # (service, span name)
         self.start = self.end = self.errors = self.orphans = self.refused = 0
@@ -185,30 +187,31 @@ class _Trace:
     def add(self, run: Iterable[Decoded], group: Group, service: str, reasons: Counter) -> None:
         """Keep spans of one group that are not here yet, up to the bounds, and count in `reasons` why not all."""
         span_ids, operations, waiting = self.span_ids, self.operations, self.waiting
-        before = len(span_ids), self.refused
+        before = self.spans, self.refused
         spans = self.groups.get(group)
         if service not in self.services and len(self.services) >= MAX_NAMES:
             service = OTHER_SERVICES
         counts = self.services.get(service)
         for _, span_id, parent_id, span, raw in run:
-            if span_id in span_ids:
+            if span_id in span_ids and spans is not None and raw in spans:
                 continue
             size = self.bytes + len(raw) + SPAN_BYTES
             if spans is None:
                 size += sum(map(len, group)) + GROUP_BYTES
-            if len(span_ids) >= self.max_spans or size > self.max_bytes:
-                most = f"{self.max_bytes:,} bytes" if len(span_ids) < self.max_spans else f"{self.max_spans:,} spans"
+            if self.spans >= self.max_spans or size > self.max_bytes:
+                most = f"{self.max_bytes:,} bytes" if self.spans < self.max_spans else f"{self.max_spans:,} spans"
                 reasons[f"one trace holds at most {most}"] += 1
                 self.refused += 1
                 continue
 
             if spans is None:
-                spans = self.groups[group] = []
+                spans = self.groups[group] = {}
             if counts is None:
                 counts = self.services[service] = [0, 0]
                 size += 4 * len(service) + NAME_BYTES
-            spans.append(raw)
+            spans[raw] = None
             span_ids.add(span_id)
+            self.spans += 1
             counts[0] += 1
             if span.HasField("status") and span.status.code == Status.STATUS_CODE_ERROR:
                 counts[1] += 1
@@ -239,7 +242,7 @@ class _Trace:
                 self.orphans -= found[0]
                 size -= ORPHAN_BYTES * found[0]
             self.bytes = size
-        if (len(span_ids), self.refused) != before:
+        if (self.spans, self.refused) != before:
             self.arrived, self.cached = time.monotonic(), None
 
     def summary(self) -> Summary:
@@ -256,7 +259,7 @@ class _Trace:
                 root_name=name,
                 start_ns=self.start,
                 end_ns=self.end,
-                span_count=len(self.span_ids),
+                span_count=self.spans,
                 error_count=self.errors,
                 services=tuple((name, *counts) for name, counts in sorted(self.services.items())),
                 operations=frozenset(self.operations),
@@ -289,10 +292,10 @@ def _decoded(spans: Iterable[bytes], reasons: Counter) -> Iterator[Decoded]:
 
 
 def service_name(resource: Resource) -> str:
-    """The resource's `service.name`; `unknown_service`, as the SDKs say, where it has none."""
+    """The resource's `service.name`, as text if it is none; `unknown_service`, as the SDKs say, where there is none."""
     for attribute in resource.attributes:
         if attribute.key == "service.name":
-            return attribute.value.string_value[:MAX_NAME_LENGTH] or "unknown_service"
+            return values.text(attribute.value)[:MAX_NAME_LENGTH] or "unknown_service"
     return "unknown_service"
 
 

@@ -8,9 +8,11 @@ from rich.text import Text
 
 from viewer.picture import FAINT, NOTICE, Picture, count
 from viewer.store import Store, Summary
+from viewer.tree import may_grow
 
 LOOK = 0.5  # seconds between two looks at the store: each costs the receiver time when spans pour in
 QUIET = 1  # seconds after its last span that a whole trace is shown
+ANSWER = 6  # the same for one that waits for the other side of a call: by default programs send every 5 seconds
 PATIENCE = 10  # seconds after its first span not shown that any other is
 EMPTY = 5  # seconds until an empty terminal says how to fill it
 BURST, RATE = 30, 5  # traces drawn at once, and a second: nobody reads faster
@@ -29,6 +31,7 @@ class Terminal:
         self._hint = hint
         self._shown: dict[str, int] = {}  # trace id -> how many spans it had when it was shown
         self._since: dict[str, float] = {}  # trace id -> when the first span came that is not shown yet
+        self._growing: dict[str, tuple[int, bool]] = {}  # trace id -> its spans when we looked, and what we found
         self._colours: dict[str, str] = {}  # service -> style
         self._budget = BURST  # traces that may be drawn now
         self._dropped = 0  # traces that had left the store when we last looked
@@ -60,19 +63,28 @@ class Terminal:
 
         summaries = self.store.summaries()
         due = [summary for summary in reversed(summaries) if self._is_due(summary, everything)]
-        drawn = due[len(due) - min(len(due), int(self._budget)) :]
+        drawn, growing = [], set()
+        for summary in reversed(due):  # the newest first, and only as many as can be drawn: to look inside costs
+            if len(drawn) == int(self._budget):
+                break
+            if not everything and self._may_grow(summary):
+                growing.add(summary.trace_id)
+            else:
+                drawn.append(summary)
+        due = [summary for summary in due if summary.trace_id not in growing]
         if len(due) > len(drawn):
             self._print(Text(f"… {count(len(due) - len(drawn), 'trace')} not drawn: too many at once", NOTICE))
-        for summary in drawn:
+        for summary in reversed(drawn):
             self._draw(summary)
         self._budget -= len(drawn)
         for summary in due:
             self._shown[summary.trace_id] = summary.span_count
             self._since.pop(summary.trace_id, None)
+            self._growing.pop(summary.trace_id, None)
         if self._dropped != self.store.dropped:
             self._dropped = self.store.dropped
             here = {summary.trace_id for summary in summaries}
-            for memory in (self._shown, self._since):
+            for memory in (self._shown, self._since, self._growing):
                 for trace_id in memory.keys() - here:
                     del memory[trace_id]
 
@@ -82,6 +94,17 @@ class Terminal:
         since = self._since.setdefault(summary.trace_id, summary.arrived)
         is_whole = summary.complete and self._now - summary.arrived >= QUIET
         return everything or is_whole or self._now - since >= PATIENCE
+
+    def _may_grow(self, summary: Summary) -> bool:
+        """Whether the other side of a call may still come, and is worth waiting for."""
+        waited = self._now - self._since[summary.trace_id]
+        if self._now - summary.arrived >= ANSWER or waited >= PATIENCE:
+            return False
+        spans, growing = self._growing.get(summary.trace_id, (0, False))
+        if spans != summary.span_count:
+            growing = may_grow(self.store.trace(summary.trace_id) or [])
+            self._growing[summary.trace_id] = summary.span_count, growing
+        return growing
 
     def _draw(self, summary: Summary) -> None:
         trace = self.store.trace(summary.trace_id)

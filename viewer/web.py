@@ -13,20 +13,18 @@ parameter that has no effect here is refused, not passed over. A trace's start i
 
 import base64
 import json
-import logging
 import re
 import secrets
-import socket
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, nullcontext
 from datetime import datetime
 from ipaddress import ip_address
 from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import waitress
 from flask import Flask, Response, abort, render_template, request
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
@@ -35,6 +33,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from werkzeug.exceptions import HTTPException
 
+from viewer import serving
 from viewer.store import Store, Summary
 from viewer.wire import Trace
 
@@ -51,43 +50,38 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
-SPOOLED = 1_000_000_000  # bytes of an answer that wait in a file for a slow reader, and not in a thread
-PATIENCE = 30  # seconds that a connection may do nothing before it makes room
+THREADS = 16  # answers that are made at a time
 CHUNK = 64_000  # characters of a trace that go out at once
 MOST = 8_000_000  # characters of a list: 1,000 traces take 400,000, but over 100 million with the longest names
 
 
-def start(store: Store, host: str, port: int, otlp_port: int) -> int:
+def start(store: Store, host: str, port: int, otlp_port: int, http_port: int = 4318) -> int:
     """Serve the page in the background for as long as the process lives; returns its port (a free one for 0).
 
     Raises OSError, with a line fit for a reader, when it cannot listen there.
     """
-    # It warns when a browser opens many connections: not a line for the terminal's picture.
-    logging.getLogger("waitress").setLevel(logging.CRITICAL)
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family)
-    except (OSError, UnicodeError) as error:
-        why = str(getattr(error, "strerror", None) or error).partition(" (while")[0]  # the rest repeats the address
-        raise OSError(f"cannot listen on {host}, port {port}: {why}") from None
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # on Linux; elsewhere a reader that stops reading keeps its answer
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * PATIENCE)
-    server = waitress.create_server(
-        create_app(store, host, otlp_port),
-        sockets=[listener],
-        ident=None,
-        asyncore_use_poll=True,  # select() ends at 1,024 connections, those of senders counted in
-        connection_limit=500,
-        channel_timeout=PATIENCE,
-        cleanup_interval=5,
-        max_request_body_size=64_000,  # nobody sends us any
-        outbuf_high_watermark=SPOOLED,
-    )
-    threading.Thread(target=server.run, name="web", daemon=True).start()
-    return listener.getsockname()[1]
+    app = _lists_in_turn(create_app(store, host, otlp_port, http_port))
+    return serving.start(app, host, port, "web", threads=THREADS, max_request_body_size=64_000)  # nobody sends us any
 
 
-def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317) -> Flask:
+def _lists_in_turn(app: Callable) -> Callable:
+    """Have one list at a time made by a WSGI application: it may take 24 MB until it has gone to its buffer."""
+    turn = threading.Lock()
+
+    def one_at_a_time(environ, start_response):
+        with turn, closing(app(environ, start_response)) as response:
+            yield from response
+
+    def in_turn(environ, start_response):
+        path = environ["PATH_INFO"]
+        if path.startswith("/api/") and not path.startswith("/api/v3/traces/"):
+            return one_at_a_time(environ, start_response)
+        return app(environ, start_response)
+
+    return in_turn
+
+
+def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317, http_port: int = 4318) -> Flask:
     """Return the WSGI application that shows `store` to browsers that call it `host`."""
     app = Flask("viewer", root_path=str(Path(__file__).parent))
     app.json.sort_keys = False
@@ -114,7 +108,7 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317) -> 
 
     @app.get("/")
     def list_page():
-        return render_template("list.html", otlp_port=otlp_port)
+        return render_template("list.html", otlp_port=otlp_port, http_port=http_port)
 
     @app.get("/trace/<trace_id>")
     def trace_page(trace_id):
@@ -323,7 +317,7 @@ def _complete_value(value: dict) -> None:
         _complete_value(item)
 
 
-_big = threading.Lock()  # one big span at a time: its text may take 60 MB, and nobody has to wait for a slow reader
+_big = threading.Lock()  # one big span or resource at a time: its text may take 60 MB, and no slow reader is waited for
 _json = json.JSONEncoder(separators=(",", ":"), allow_nan=False)  # in ASCII: other text may take 4 bytes a character
 
 
@@ -352,12 +346,13 @@ def _encoded(value: object) -> Iterator[str]:
 
 def _shared(kind: type[Message], message: bytes, schema_url: bytes) -> Iterator[str]:
     """Yield what many spans share as JSON, and behind it, where there is one, the member `schemaUrl`."""
-    fields = MessageToDict(kind.FromString(message))
-    _complete(fields)
-    yield from _encoded(fields)
-    if schema_url:
-        yield ',"schemaUrl":'
-        yield from _encoded(schema_url.decode(errors="replace"))
+    with _big if len(message) + len(schema_url) >= CHUNK else nullcontext():
+        fields = MessageToDict(kind.FromString(message))
+        _complete(fields)
+        yield from _encoded(fields)
+        if schema_url:
+            yield ',"schemaUrl":'
+            yield from _encoded(schema_url.decode(errors="replace"))
 
 
 def _camel_case(parameters: Mapping[str, str]) -> dict[str, str]:

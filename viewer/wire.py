@@ -31,10 +31,11 @@ class Group(NamedTuple):
     scope_schema: bytes
 
 
-Trace = list[tuple[Group, list[bytes]]]  # all spans of one trace, undecoded
+Groups = tuple[Group, list[bytes]]  # a group with its spans, undecoded
+Trace = list[Groups]  # all spans of one trace
 
 
-def groups(request: bytes) -> Iterator[tuple[Group, list[bytes]]]:
+def groups(request: bytes) -> Iterator[Groups]:
     """Yield each group of an ExportTraceServiceRequest that has spans, with them. Raises DecodeError if it is none."""
     left = MAX_FIELDS
 

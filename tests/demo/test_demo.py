@@ -11,7 +11,7 @@ import termios
 
 import pytest
 
-from demo.__main__ import PORTS
+from demo.__main__ import PORTS, is_mongodb, is_redis
 from tests.clone import clone, files_in, processes_in
 from tests.support import Process, clean_environment, free_port, wait_until
 
@@ -23,15 +23,16 @@ IN_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )
 
+COMMAND = (sys.executable, "-B", "-m", "demo")
+
 
 class Demo(Process):
     """A demo in `folder / "clone"`, with its temporary files in `folder / "tmp"`."""
 
-    def __init__(self, folder, settings, wrapper=(), **streams):
+    def __init__(self, folder, settings, command=COMMAND, **streams):
         self.folder, self.tmp = folder, folder / "tmp"
         self.ports = {name: settings.get(name, free_port()) for name in PORTS}
         environment = clean_environment(TMPDIR=self.tmp, **(self.ports | settings))
-        command = (*wrapper, sys.executable, "-B", "-m", "demo")
         super().__init__(*command, env=environment, cwd=folder / "clone", **streams)
 
     def wait_until_up(self):
@@ -67,8 +68,8 @@ class TerminalDemo(Demo):
         os.set_blocking(self.keyboard, False)
         self.mode = termios.tcgetattr(terminal)
         self.text = b""
-        wrapper = (sys.executable, "-c", IN_TERMINAL)
-        super().__init__(folder, settings, wrapper, stdin=terminal, stdout=terminal, stderr=terminal)
+        command = (sys.executable, "-c", IN_TERMINAL, *COMMAND)
+        super().__init__(folder, settings, command, stdin=terminal, stdout=terminal, stderr=terminal)
         self.terminal = terminal
 
     def press(self, keys):
@@ -108,8 +109,8 @@ def start_demo(folder):
     with contextlib.ExitStack() as demos:
         # Where these tests run under nohup, the demo would heed it.
         demos.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_DFL))
-        yield lambda in_terminal=False, **settings: demos.enter_context(
-            (TerminalDemo if in_terminal else Demo)(folder, settings)
+        yield lambda in_terminal=False, command=COMMAND, **settings: demos.enter_context(
+            TerminalDemo(folder, settings) if in_terminal else Demo(folder, settings, command)
         )
 
 
@@ -163,6 +164,36 @@ def test_two_demos_run_side_by_side(start_demo):
         demo.wait_for(HEALTHY)
 
 
+def test_its_own_lines_fit_in_80_columns(start_demo):
+    demo = start_demo().wait_until_up()
+    own, _, _ = demo.out.replace(str(demo.tmp), "/tmp").partition("The viewer takes")
+    assert f"\n  kill -USR1 {demo.pid} stops and starts Redis,\n" in own
+    assert re.search("^  /tmp/otel-demo-.*$", own, re.M)
+    assert max(map(len, own.splitlines())) <= 80
+
+
+def test_a_locale_without_utf_8_is_no_obstacle(start_demo):
+    poor = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    start_demo(**poor, PYTHONIOENCODING="iso-8859-1").wait_for(r"6 spans, 2 services")
+
+
+@pytest.mark.parametrize("module", ["demo", "viewer"])
+def test_help_starts_nothing(start, module):
+    process = start("-m", module, "--help")
+    assert process.wait() == 0
+    assert process.out.startswith(f"usage: python -m {module}")
+    assert max(map(len, process.out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("module", ["demo", "viewer"])
+def test_without_its_requirements_it_says_what_to_do(start, module):
+    process = start("-S", "-m", module)  # -S: without what pip installed
+    assert process.wait() == 1
+    assert "Traceback" not in process.err
+    what = {"demo": "`make demo` installs them", "viewer": "pip install -r requirements-demo.txt"}
+    assert what[module] in process.err
+
+
 # Ports
 
 
@@ -189,6 +220,27 @@ def test_the_same_port_twice_is_refused(start_demo):
     assert demo.output == f"Port {port} is asked for twice: use another with SERVER_PORT=<port>.\n"
 
 
+def test_a_database_whose_port_was_taken_meanwhile_is_not_said_to_be_back(start_demo):
+    demo = start_demo().wait_until_up()
+    demo.send(signal.SIGUSR1)
+    demo.wait_for("Redis is stopped")
+    port = demo.ports["REDIS_PORT"]
+    with socket.create_server(("127.0.0.1", port)):
+        demo.send(signal.SIGUSR1)
+        demo.wait_for(f"Port {port} is taken; free it, and kill -USR1 {demo.pid} starts Redis.")
+    assert "back" not in demo.out
+    demo.send(signal.SIGUSR1)
+    demo.wait_for("Redis is back")
+
+
+@pytest.mark.parametrize(("is_it", "database"), [(is_redis, "redis_server"), (is_mongodb, "mongodb_server")])
+def test_a_database_is_up_only_when_it_answers_as_one(request, is_it, database):
+    assert is_it(request.getfixturevalue(database).port)
+    assert not is_it(free_port())
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        assert not is_it(other.getsockname()[1])
+
+
 # The end
 
 
@@ -212,7 +264,7 @@ def test_a_signal_between_two_looks_at_the_keys_is_not_lost():
     program = """
 import os, pathlib, signal, sys
 from demo.launcher import Launcher
-launcher = Launcher(pathlib.Path())
+launcher = Launcher(pathlib.Path(), pathlib.Path("nothing"))
 launcher.watch = lambda: os.kill(os.getpid(), signal.SIGTERM)
 sys.exit(launcher.run([]))
 """
@@ -232,6 +284,32 @@ def test_parts_that_do_not_end_are_killed(start_demo):
     for command in ("server.py", "client.py test", "viewer"):
         os.kill(demo.part(command), signal.SIGSTOP)
     assert demo.stop(signal.SIGTERM) == 0
+    demo.assert_all_gone()
+
+
+@pytest.mark.parametrize("moment", ["viewer", "client.py test"])
+def test_a_killed_demo_leaves_no_process_and_no_file(start_demo, moment):
+    demo = start_demo()
+    demo.part(moment)
+    demo.send(signal.SIGKILL)
+    demo.wait()
+    demo.assert_all_gone()
+
+
+def test_a_killed_demo_leaves_no_database_that_it_started_again(start_demo):
+    demo = start_demo().wait_until_up()
+    for said in ("Redis is stopped", "Redis is back"):
+        demo.send(signal.SIGUSR1)
+        demo.wait_for(said)
+    demo.send(signal.SIGKILL)
+    demo.wait()
+    demo.assert_all_gone()
+
+
+def test_a_killed_make_ends_it(start_demo):
+    demo = start_demo(command=("make", "--file=/dev/null", f"--eval=it: ; @{' '.join(COMMAND)}", "it"))
+    demo.wait_until_up()
+    demo.send(signal.SIGKILL)
     demo.assert_all_gone()
 
 

@@ -1,7 +1,8 @@
 """The Makefile, from a fresh clone."""
 
-import os
 import re
+import shutil
+import subprocess
 import sys
 
 import pytest
@@ -29,6 +30,15 @@ OLD = """#!/bin/sh
 case "$*" in --version) echo "Python 3.10.12";; *) exit 1;; esac
 """
 
+# Another Python than that of a .venv that is there; it says that it makes one, and makes none.
+OTHER = f"""#!/bin/sh
+case "$*" in
+  *base_prefix*) echo /elsewhere 3 12;;
+  "-m venv"*) echo "$0 makes .venv"; exit 1;;
+  *) exec '{sys.executable}' "$@";;
+esac
+"""
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -39,17 +49,22 @@ def folder(tmp_path):
 
 def make(folder, *targets, **settings):
     """Start make in the clone."""
-    ours = {"MAKEFLAGS": None, "MAKELEVEL": None, "MFLAGS": None}  # when the tests were started by make
+    ours = {"MAKEFLAGS": None, "MAKELEVEL": None, "MFLAGS": None, "PYTHON": None}  # when make started the tests
     return Process("make", *targets, env=clean_environment(**(ours | settings)), cwd=folder / CLONE)
 
 
-def path_with(python, folder):
-    """Return a PATH on which python3 is this script."""
-    script = folder / "bin" / "python3"
-    script.parent.mkdir()
-    script.write_text(python)
-    script.chmod(0o755)
-    return f"{script.parent}:{os.environ['PATH']}"
+def path_with(folder, **pythons):
+    """Return a PATH on which these scripts are all the Pythons, by their names: `python3`, `python3_14`."""
+    path = folder / "bin"
+    path.mkdir()
+    for tool in ("sh", "make", "dirname", "find", "flock", "head", "rm", "touch"):
+        if found := shutil.which(tool):
+            (path / tool).symlink_to(found)
+    for name, text in pythons.items():
+        script = path / name.replace("_", ".")
+        script.write_text(text)
+        script.chmod(0o755)
+    return str(path)
 
 
 @pytest.mark.parametrize("target", ["", "help"])
@@ -59,26 +74,86 @@ def test_help_lists_each_target(folder, target):
         assert process.wait() == 0
         assert {"demo", "test", "lint"} <= set(targets)
         assert re.findall(r"^make (\w+) +\w", process.out, re.MULTILINE) == targets
+        assert max(map(len, process.out.splitlines())) <= 80
 
 
 def test_a_missing_python3_venv_is_named_and_nothing_half_made_is_left(folder):
-    with make(folder, "demo", PATH=path_with(DEBIAN, folder)) as process:
+    with make(folder, "demo", PATH=path_with(folder, python3=DEBIAN)) as process:
         assert process.wait() != 0
         assert "apt install python3-venv" in process.err
     assert not (folder / CLONE / ".venv").exists()
 
 
 def test_a_venv_that_cannot_be_made_is_not_left_half_made(folder):
-    with make(folder, "demo", PATH=path_with(FAILING, folder)) as process:
+    with make(folder, "demo", PATH=path_with(folder, python3=FAILING)) as process:
         assert process.wait() != 0
     assert not (folder / CLONE / ".venv").exists()
 
 
-def test_an_unsupported_python_is_refused(folder):
-    with make(folder, "demo", PATH=path_with(OLD, folder)) as process:
+def test_where_python3_is_too_old_the_newest_that_is_there_is_taken(folder):
+    path = path_with(folder, python3=OLD, python3_15=OLD, python3_14=OTHER, python3_12=FAILING)
+    with make(folder, "demo", PATH=path) as process:
         assert process.wait() != 0
-        assert "needs Python 3.11, 3.12 or 3.13, and python3 is: Python 3.10.12" in process.err
+        assert f"{path}/python3.14 makes .venv" in process.out
+
+
+def test_where_no_python_will_do_it_says_how_to_name_one(folder):
+    with make(folder, "demo", PATH=path_with(folder, python3=OLD, python3_14=OLD)) as process:
+        assert process.wait() != 0
+        assert "This needs Python 3.11 to 3.15, and python3 is: Python 3.10.12.\n" in process.err
+        assert "Name another one: make PYTHON=/path/to/python3.14 ...\n" in process.err
     assert not (folder / CLONE / ".venv").exists()
+
+
+@pytest.mark.parametrize(
+    ("named", "problem"),
+    [("python3", "and python3 is: Python 3.10.12."), ("python3.9", "and there is no python3.9.")],
+)
+def test_a_python_that_will_not_do_is_refused_and_another_is_named(folder, named, problem):
+    path = path_with(folder, python3=OLD, python3_13=OTHER)
+    with make(folder, "demo", PATH=path, PYTHON=named) as process:
+        assert process.wait() != 0
+        assert (
+            f"This needs Python 3.11 to 3.15, {problem}\nName another one: make PYTHON=python3.13 ...\n" in process.err
+        )
+    assert not (folder / CLONE / ".venv").exists()
+
+
+@pytest.fixture
+def venv(folder):
+    """A .venv that counts as set up."""
+    venv = folder / CLONE / ".venv"
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    (venv / "demo").touch()
+    return venv
+
+
+def set_up(folder, path, **settings):
+    """Start what make starts first."""
+    environment = clean_environment(**({"PATH": path, "PYTHON": None} | settings))
+    return Process("sh", "tools/venv.sh", "demo", env=environment, cwd=folder / CLONE)
+
+
+def test_a_venv_of_another_python_than_the_one_named_is_made_anew(folder, venv):
+    path = path_with(folder, python3_12=OTHER)
+    with set_up(folder, path, PYTHON="python3.12") as process:
+        assert process.wait() != 0
+        assert "python3.12 makes .venv" in process.out
+
+
+@pytest.mark.parametrize("named", [None, sys.executable])
+def test_a_venv_that_is_there_stays(folder, venv, named):
+    with set_up(folder, path_with(folder, python3=OTHER), PYTHON=named) as process:
+        assert process.wait() == 0, process.output
+        assert process.output == ""
+
+
+def test_a_venv_whose_python_is_gone_is_made_anew(folder, venv):
+    (venv / "bin" / "python").unlink()
+    (venv / "bin" / "python").symlink_to("/nowhere/python3")
+    with set_up(folder, path_with(folder, python3=OTHER)) as process:
+        assert process.wait() != 0
+        assert "python3 makes .venv" in process.out
 
 
 @pytest.mark.setup

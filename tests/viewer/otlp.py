@@ -1,11 +1,14 @@
 """OTLP requests made by hand, for what no SDK would send."""
 
 import itertools
+from pathlib import Path
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status, TracesData
+
+from viewer.otlp_json import to_protobuf
 
 NOON = 1_700_000_000_000_000_000  # in nanoseconds since 1970
 ids = itertools.count(1)
@@ -89,3 +92,9 @@ def received(store, trace_id):
             for group, spans in groups
         ]
     )
+
+
+def case(name):
+    """Return a request, one of the small inputs in cases/; `03a` stands for `03a-begun.json`."""
+    (path,) = Path(__file__).with_name("cases").glob(f"{name}-*.json")
+    return ExportTraceServiceRequest.FromString(to_protobuf(path.read_bytes()))

@@ -85,7 +85,7 @@ def viewer():
 def real_viewer(start):
     """`python -m viewer` as a process: `.url` is its page, `.endpoint` takes OTLP."""
     process = start("-m", "viewer", VIEWER_WEB_PORT=0, VIEWER_OTLP_PORT=0)
-    process.endpoint, process.url = process.wait_for(r"(http://\S+)\s.*\s(http://\S+)\s").groups()
+    process.endpoint, process.url = process.wait_for(r"gRPC on (\S+)\s(?:.*\s)*?.*traces on (\S+)\s").groups()
     return process
 
 
@@ -179,6 +179,7 @@ def test_an_empty_list_says_how_to_send_a_first_trace(page):
     page = page()
     empty = page.locator("#empty")
     expect(empty).to_contain_text("Waiting for the first trace")
+    expect(empty).to_contain_text("OTLP/HTTP on port 4318")
     expect(empty).to_contain_text("OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318")
     expect(empty).to_contain_text("python client.py test")
 
@@ -378,6 +379,24 @@ def test_a_thousand_traces_are_listed(page):
     page.send(request(*(span(trace=number) for number in range(1, 1002))))
     expect(page.traces).to_have_count(1000)
     expect(page.locator("#kept")).to_have_text("1,000 traces kept · 1 dropped for room")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_page_elsewhere_may_send_when_its_origin_is_named_and_read_never(start, page, named):
+    elsewhere = page()  # the page of another viewer has an origin of its own
+    origin = elsewhere.viewer.url
+    process = start(
+        "-m", "viewer", VIEWER_OTLP_PORT=0, VIEWER_WEB_PORT=0, VIEWER_CORS_ORIGINS=origin if named else None
+    )
+    otlp, web = process.wait_for(r"HTTP on (\S+)\s.*traces on (\S+)\s").groups()
+    ask = """([url, options]) => fetch(url, options).then((answer) => answer.status, () => "refused")"""
+    send = {"method": "POST", "headers": {"content-type": "application/json"}, "body": "{}"}
+    context = elsewhere.context.browser.new_context(bypass_csp=True)
+    other = context.new_page()
+    other.goto(origin)
+    assert other.evaluate(ask, [f"{otlp}/v1/traces", send]) == (200 if named else "refused")
+    assert other.evaluate(ask, [f"{web}/api/v3/services", {}]) == "refused"
+    context.close()
 
 
 def test_a_viewer_that_is_gone_is_told(page, real_viewer):

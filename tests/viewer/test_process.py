@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import gzip
 import os
 import pty
 import re
@@ -13,6 +14,7 @@ import sys
 import termios
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -24,8 +26,9 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from tests.support import Process, clean_environment, free_port, wait_until
+from tests.support import ROOT, Process, clean_environment, free_port, wait_until
 from tests.viewer.otlp import attribute, field, request, span, trace_id
+from tests.viewer.test_otlp_json import of_a_span
 from viewer.__main__ import is_loopback
 
 READY = r"takes OTLP/gRPC on http://127.0.0.1:\d+"
@@ -57,11 +60,44 @@ def send(port):
     """Send spans to `port` by hand."""
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         export = trace_service_pb2_grpc.TraceServiceStub(channel).Export
-        yield lambda *spans: export(request(*spans), wait_for_ready=True, timeout=20)
+        yield lambda *spans, **names: export(request(*spans, **names), wait_for_ready=True, timeout=20)
 
 
-def test_it_says_where_it_listens(viewer, port):
-    assert viewer().wait_for(READY)[0].endswith(f":{port}")
+def test_it_says_where_it_listens_as_in_the_readme(viewer, port):
+    http_port, web_port = free_port(), free_port()
+    process = viewer(VIEWER_HTTP_PORT=http_port, VIEWER_WEB_PORT=web_port)
+    start, _, _ = (ROOT / "README.md").read_text().partition("$ python -m viewer\n")[2].partition("```")
+    for default, ours in ((4317, port), (4318, http_port), (16686, web_port)):
+        start = start.replace(f":{default}\n", f":{ours}\n")
+    process.wait_for(re.escape(start))
+
+
+def test_both_ports_take_spans_for_the_same_trace(viewer, send):
+    http_port = free_port()
+    process = viewer(VIEWER_HTTP_PORT=http_port)
+    send(span("by gRPC", id=1))
+    body = request(span("by HTTP", id=2, parent=1)).SerializeToString()
+    headers = {"Content-Type": "application/x-protobuf"}
+    assert requests.post(f"http://127.0.0.1:{http_port}/v1/traces", body, headers=headers, timeout=20).ok
+    process.wait_for(r"trace \S+  2 spans")
+
+
+@pytest.mark.parametrize(("named", "expected"), [(None, 403), ("http://localhost:3000, http://other", 200)])
+def test_pages_may_send_when_their_origin_is_named(viewer, named, expected):
+    http_port = free_port()
+    viewer(VIEWER_HTTP_PORT=http_port, VIEWER_CORS_ORIGINS=named).wait_for(READY)
+    headers = {"Content-Type": "application/json", "Origin": "http://localhost:3000"}
+    answer = requests.post(f"http://127.0.0.1:{http_port}/v1/traces", "{}", headers=headers, timeout=20)
+    assert answer.status_code == expected
+
+
+def test_pages_that_may_send_may_not_read(viewer):
+    web_port = free_port()
+    viewer(VIEWER_WEB_PORT=web_port, VIEWER_CORS_ORIGINS="http://localhost:3000").wait_for(READY)
+    headers = {"Origin": "http://localhost:3000"}
+    answer = requests.get(f"http://127.0.0.1:{web_port}/api/v3/services", headers=headers, timeout=20)
+    assert "Access-Control-Allow-Origin" not in answer.headers
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
 def test_it_shows_a_trace_of_the_sdk(viewer, port):
@@ -196,15 +232,17 @@ def test_it_runs_without_any_stdout(port, send):
         assert process.err == ""
 
 
-def test_a_taken_port_is_one_line_that_names_the_variable(viewer, port):
-    first = viewer()
+@pytest.mark.parametrize("name", ["VIEWER_OTLP_PORT", "VIEWER_HTTP_PORT", "VIEWER_WEB_PORT"])
+def test_a_taken_port_is_one_line_that_names_the_variable(viewer, name):
+    taken = free_port()
+    first = viewer(**{name: taken})
     first.wait_for(READY)
-    second = viewer()
+    second = viewer(**{"VIEWER_OTLP_PORT": free_port(), name: taken})
     assert second.wait() == 1
     assert second.out == ""
     (line,) = second.err.splitlines()
-    assert f"port {port}" in line
-    assert "VIEWER_OTLP_PORT" in line
+    assert f"port {taken}" in line
+    assert name in line
     assert first.returncode is None
 
 
@@ -212,6 +250,9 @@ def test_a_taken_port_is_one_line_that_names_the_variable(viewer, port):
     ("name", "value"),
     [
         ("VIEWER_OTLP_PORT", "abc"),
+        ("VIEWER_HTTP_PORT", "abc"),
+        ("VIEWER_CORS_ORIGINS", "*"),
+        ("VIEWER_CORS_ORIGINS", "http://localhost:3000/"),
         ("VIEWER_OTLP_PORT", "65536"),
         ("VIEWER_OTLP_PORT", "-1"),
         ("VIEWER_OTLP_PORT", "9" * 10_000),
@@ -229,7 +270,7 @@ def test_a_bad_setting_is_one_line_that_names_it(viewer, name, value):
     assert len(line) < 200
 
 
-@pytest.mark.parametrize("name", ["VIEWER_HOST", "VIEWER_MAX_TRACES", "VIEWER_MAX_SPANS"])
+@pytest.mark.parametrize("name", ["VIEWER_HOST", "VIEWER_MAX_TRACES", "VIEWER_MAX_SPANS", "VIEWER_CORS_ORIGINS"])
 def test_a_blank_setting_is_none(viewer, name):
     viewer(**{name: " "}).wait_for(READY)
 
@@ -327,8 +368,92 @@ def test_whatever_a_request_holds_the_memory_is_bounded(viewer, port, hostile):
     with requests.get(f"http://127.0.0.1:{web_port}/api/v3/traces/{trace_id(1)}", stream=True, timeout=60) as answer:
         answer.raw.read(1_000_000)
     process.wait_for("later")
-    most = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())[1]
-    assert int(most) < 500_000
+    assert most_memory(process) < 500_000_000
+
+
+def most_memory(process):
+    """The most memory that a process ever had, in bytes."""
+    return 1000 * int(re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())[1])
+
+
+IDS = b'{"traceId":"%032x","spanId":"%016x","name":"' % (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (lambda: of_a_span(b'{"x":[' + b'{"":0},' * 2_300_000 + b"0]}"), 400),
+        (lambda: b'{"resourceSpans":[' + b"{}," * 5_400_000 + b"{}]}", 400),
+        (lambda: of_a_span((IDS + b"x" * 400 + b'"},') * 30_000 + b"{}"), 200),
+        (lambda: of_a_span(IDS + b"x" * 15_000_000 + "😀".encode() + b'"}'), 200),
+        (lambda: bytes(200_000_000), 413),
+    ],
+    ids=["a span", "around spans", "many spans", "a long name", "a bomb"],
+)
+def test_whatever_eight_requests_in_json_hold_at_once_the_memory_is_bounded(viewer, body, code):
+    http_port = free_port()
+    process = viewer(VIEWER_HTTP_PORT=http_port)
+    process.wait_for(READY)
+    url, packed = f"http://127.0.0.1:{http_port}/v1/traces", gzip.compress(body(), compresslevel=1)
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    with ThreadPoolExecutor(8) as senders:
+        answers = senders.map(lambda _: requests.post(url, packed, headers=headers, timeout=100), range(8))
+        assert {answer.status_code for answer in answers} == {code}
+    assert most_memory(process) < 500_000_000
+
+
+@pytest.mark.parametrize("place", ["resource", "scope"])
+def test_big_resources_and_scopes_are_read_one_at_a_time(viewer, port, place):
+    web_port = free_port()
+    process = viewer(VIEWER_WEB_PORT=web_port)
+    with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.max_send_message_length", -1)]) as channel:
+        export = trace_service_pb2_grpc.TraceServiceStub(channel).Export
+        for number in range(1, 9):
+            big = request(span(trace=number))
+            resource_spans = big.resource_spans[0]
+            owner = resource_spans.resource if place == "resource" else resource_spans.scope_spans[0].scope
+            owner.attributes.append(attribute("text", "\x01" * 15_000_000 + "😀"))
+            export(big, wait_for_ready=True, timeout=60)
+
+    def read(number):
+        url = f"http://127.0.0.1:{web_port}/api/v3/traces/{trace_id(number)}"
+        with requests.get(url, stream=True, timeout=60) as answer:
+            assert len(answer.raw.read(40_000_000)) == 40_000_000
+
+    with ThreadPoolExecutor(8) as readers:
+        list(readers.map(read, range(1, 9)))
+    assert most_memory(process) < 500_000_000
+
+
+def rests(process):
+    """Whether a process does nothing for a moment."""
+
+    def seconds():
+        return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+
+    before = seconds()
+    time.sleep(0.2)
+    return seconds() == before
+
+
+def test_a_slow_reader_gets_an_end_when_there_is_no_room_for_its_answer(port, send):
+    """A limit on the size of files stands for a full folder."""
+    web_port = free_port()
+    settings = clean_environment(VIEWER_OTLP_PORT=port, VIEWER_WEB_PORT=web_port)
+    with Process("sh", "-c", f"ulimit -f 8000; exec {sys.executable} -m viewer", env=settings) as process:
+        for id in range(1, 5):
+            send(span(id=id, attributes=[attribute("text", "\x01" * 1_000_000)]))
+        with connections(web_port, 1) as (reader,):
+            reader.settimeout(10)
+            reader.sendall(f"GET /api/v3/traces/{trace_id(1)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            reader.recv(1)
+            wait_until(lambda: rests(process), "the viewer has come to the limit")
+            with contextlib.suppress(ConnectionError):
+                while reader.recv(1_000_000):
+                    pass
+        assert requests.get(f"http://127.0.0.1:{web_port}/api/v3/services", timeout=20).ok
+        assert process.stop() == 0
+        assert process.err == ""
 
 
 def test_a_flood_does_not_take_it_down(viewer, send):

@@ -7,6 +7,8 @@ import time
 
 import grpc
 import pytest
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
@@ -14,9 +16,9 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 
-from tests.support import answers, free_port, wait_until
+from tests.support import ROOT, answers, free_port, wait_until
 from tests.viewer.otlp import request, span
 from viewer import receiver
 from viewer.store import Store
@@ -208,11 +210,91 @@ def test_senders_of_other_signals_cannot_stall_it(store, stalled, send):
     assert store.kept() == 1
 
 
+def told_to_come_again(call):
+    """Return whether a call is refused as every exporter understands it."""
+    assert call.code() == grpc.StatusCode.UNAVAILABLE
+    metadata = dict(call.trailing_metadata())
+    status = Status.FromString(metadata["grpc-status-details-bin"])  # for the Collector, and Go's exporter
+    assert (status.code, status.message) == (14, call.details())
+    (details,) = status.details
+    retry = RetryInfo()
+    assert details.Unpack(retry)
+    assert retry.retry_delay.seconds == receiver.COME_AGAIN
+    assert metadata["google.rpc.retryinfo-bin"] == retry.SerializeToString()  # for Python's
+    return True
+
+
 def test_more_calls_at_once_than_it_can_hold_are_told_to_come_again(stalled):
     calls = stalled(count=receiver.MAX_CALLS + 1)
     wait_until(lambda: any(call.done() for call in calls), "an answer")
-    done = next(call for call in calls if call.done())
-    assert done.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert told_to_come_again(next(call for call in calls if call.done()))
+
+
+def test_whoever_has_waited_long_for_a_worker_is_told_to_come_again(stalled, send, monkeypatch):
+    monkeypatch.setattr(receiver, "WAITING", 0.1)
+
+    def refusal():
+        stalled(count=receiver.WORKERS)
+        try:
+            send(request(span()).SerializeToString(), timeout=20)  # it may be faster than they are
+        except grpc.RpcError as error:
+            return [error]
+
+    (error,) = wait_until(refusal, "a refusal")
+    assert told_to_come_again(error)
+
+
+def test_calls_that_went_away_are_not_counted_for_ever(store, stalled, send, monkeypatch):
+    monkeypatch.setattr(receiver, "MAX_CALLS", 4)
+    for call in stalled(count=4):
+        call.cancel()
+
+    def taken():
+        try:
+            return [send(request(span()).SerializeToString(), timeout=20)]
+        except grpc.RpcError as error:
+            assert error.code() == grpc.StatusCode.UNAVAILABLE
+
+    wait_until(taken, "room again")
+
+
+def test_however_many_stall_an_honest_sender_is_let_in(store, port, stalled):
+    """By the SDK's own exporter, with its patience of 10 s."""
+    stalled(count=90)
+    exporter = OTLPSpanExporter(endpoint=f"http://localhost:{port}")
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    provider.get_tracer("tests").start_span("honest").end()
+    provider.shutdown()
+    assert [summary.root_name for summary in store.summaries()] == ["honest"]
+
+
+def frame(kind, flags, stream, payload):
+    """Return a frame of HTTP/2."""
+    return len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload
+
+
+@pytest.mark.parametrize("encoding", ["zstd", "snappy"])
+def test_another_compression_is_refused_in_the_words_that_the_readme_explains(store, port, encoding):
+    """gRPC answers that by itself, and no Python client can send it."""
+    headers = {":method": "POST", ":scheme": "http", ":path": EXPORT, ":authority": "localhost", "te": "trailers"}
+    headers |= {"content-type": "application/grpc", "grpc-encoding": encoding}
+    texts = (text.encode() for header in headers.items() for text in header)
+    fields = [bytes([len(text)]) + text for text in texts]
+    block = b"".join(b"\0" + name + value for name, value in zip(fields[::2], fields[1::2], strict=True))
+    message = b"\1" + len(encoding).to_bytes(4) + encoding.encode()
+    answer = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as sender:
+        sender.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b""))
+        sender.sendall(frame(1, 4, 1, block) + frame(0, 1, 1, message))
+        while b"grpc-message" not in answer:
+            received = sender.recv(4096)
+            assert received, answer
+            answer += received
+    words = "Error parsing 'grpc-encoding' metadata"
+    assert words.encode() in answer
+    assert words in (ROOT / "README.md").read_text()
+    assert store.kept() == 0
 
 
 def test_a_call_without_a_request_is_an_error(channel):

@@ -7,9 +7,10 @@ from itertools import chain
 
 import pytest
 from google.protobuf.message import DecodeError
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from tests.viewer.otlp import NOON, attribute, received, request, send, span, trace_id
+from tests.viewer.otlp import NOON, attribute, case, received, request, send, span, trace_id
 from viewer.store import MAX_NAME_LENGTH, MAX_NAMES, OTHER_SERVICES, Refused, Store
 from viewer.wire import MAX_PARTS
 
@@ -109,6 +110,34 @@ def test_a_batch_that_was_sent_twice_counts_once():
     assert len(received(store, trace_id(1)).resource_spans[0].scope_spans[0].spans) == 2
 
 
+def test_what_only_shares_an_id_is_kept():
+    store = Store()
+    sent = [
+        request(span("call", id=1), service="a"),
+        request(span("call", id=1), service="b"),
+        request(span("call", id=1), service="b", scope="another"),
+        request(span("call", id=1, end=20), service="a"),
+    ]
+    for each in sent:
+        assert send(store, each) == Refused()
+    (summary,) = store.summaries()
+    assert (summary.span_count, summary.services) == (4, (("a", 2, 0), ("b", 2, 0)))
+    for each in sent:
+        assert send(store, each) == Refused()
+    assert store.summaries() == [summary]
+
+
+def test_a_span_sent_when_it_begins_and_again_when_it_has_ended_shows_its_error():
+    summary = summary_of(case("03a"), case("03b"))
+    assert (summary.span_count, summary.error_count) == (3, 1)
+    assert summary.end_ns - summary.start_ns == 50_000_000
+
+
+def test_nobody_waits_for_a_parent_that_stands_under_itself_or_in_a_ring():
+    summary = summary_of(case("14"))
+    assert (summary.span_count, summary.orphan_count, summary.missing_count) == (8, 3, 2)
+
+
 def test_the_same_span_twice_in_a_batch_counts_once():
     assert summary_of(request(span(id=1), span(id=1))).span_count == 1
 
@@ -179,6 +208,24 @@ def test_a_service_that_gives_no_name_is_unknown():
     nameless = request(span())
     del nameless.resource_spans[0].resource.attributes[:]
     assert summary_of(nameless).services == (("unknown_service", 1, 0),)
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ({"int_value": 7}, "7"),
+        ({"bool_value": True}, "true"),
+        ({"double_value": 1.5}, "1.5"),
+        ({"bytes_value": b"shop"}, "c2hvcA=="),
+        ({"array_value": {"values": [{"string_value": "a"}, {"int_value": 1}]}}, '["a",1]'),
+        ({"string_value": ""}, "unknown_service"),
+        ({}, "unknown_service"),
+    ],
+)
+def test_a_service_name_that_is_no_text_is_shown(value, name):
+    odd = request(span())
+    odd.resource_spans[0].resource.attributes[0].value.CopyFrom(AnyValue(**value))
+    assert summary_of(odd).services == ((name, 1, 0),)
 
 
 def test_a_trace_comes_back_as_it_was_sent():

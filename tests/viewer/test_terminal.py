@@ -8,10 +8,10 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from tests.viewer.otlp import NOON, attribute, exception, request, send, span, trace_id
-from viewer.picture import MAX_FAILURES, MAX_ROWS, Picture, clean, duration
+from tests.viewer.otlp import NOON, attribute, case, exception, request, send, span, trace_id
+from viewer.picture import JOINERS, MAX_FAILURES, MAX_ROWS, Picture, clean, duration
 from viewer.store import Store
-from viewer.terminal import BURST, EMPTY, PATIENCE, QUIET, Terminal
+from viewer.terminal import ANSWER, BURST, EMPTY, PATIENCE, QUIET, Terminal
 
 CLIENT, SERVER = "py-opentelemetry-manual-otlp-client", "py-opentelemetry-manual-otlp-server"
 
@@ -146,6 +146,68 @@ def test_a_whole_trace_is_shown_once_it_is_quiet():
     assert screen.after(QUIET / 2) == ""
     assert screen.after(QUIET).startswith("trace ")
     assert screen.after(QUIET) == screen.after(PATIENCE) == ""
+
+
+CALL = {"kind": 3, "attributes": [attribute("http.request.method", "GET")]}
+
+
+@pytest.mark.parametrize("key", ["http.request.method", "url.full", "rpc.system", "rpc.method"])
+def test_a_call_without_a_child_waits_for_the_other_side(key):
+    screen = Screen().add(request(span("call", id=1, kind=3, attributes=[attribute(key, "x")])))
+    assert screen.after(ANSWER - 1) == ""
+    assert screen.after(ANSWER).startswith("trace ")
+    assert screen.after(PATIENCE) == ""
+
+
+def test_when_the_other_side_comes_the_trace_is_shown_whole_and_once():
+    screen = Screen().add(request(span("call", id=1, **CALL), service=CLIENT))
+    assert screen.after(ANSWER - 1) == ""
+    screen.add(request(span("answer", id=2, parent=1, kind=2), service=SERVER))
+    text = screen.after(QUIET)
+    assert "2 spans, 2 services" in text
+    assert "updated" not in text
+    assert screen.after(PATIENCE) == ""
+
+
+def test_one_call_of_several_without_a_child_is_waited_for():
+    screen = Screen().add(request(span("root", id=1), span(id=2, parent=1, **CALL), span(id=3, parent=1, **CALL)))
+    screen.add(request(span(id=4, parent=2)))
+    assert screen.after(ANSWER - 1) == ""
+    assert screen.after(ANSWER) != ""
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        span(kind=3, attributes=[attribute("db.system.name", "redis")]),
+        span(kind=3, attributes=[attribute("url.full", "x"), attribute("db.system.name", "elasticsearch")]),
+        span(kind=3),
+        span(kind=2, attributes=[attribute("http.route", "/ping")]),
+    ],
+    ids=["a database", "a database over HTTP", "a call of another kind", "a server"],
+)
+def test_what_waits_for_no_other_side_is_shown_at_once(whole):
+    assert Screen().add(request(whole)).after(QUIET) != ""
+
+
+def test_the_other_half_of_a_call_may_have_its_span_id():
+    screen = Screen().add(request(span(id=1, **CALL), service="a"), request(span(id=1, kind=2), service="b"))
+    assert screen.after(QUIET) != ""
+
+
+def test_a_call_without_a_child_is_shown_at_the_end_too():
+    assert "call" in Screen().add(request(span("call", **CALL))).after(0, everything=True)
+
+
+def test_while_some_wait_for_the_other_side_whole_traces_are_shown():
+    screen = Screen()
+    for number in range(1, 2 * BURST):
+        screen.add(request(span("call", trace=number, **CALL)))
+    screen.add(request(span("whole", trace=1_000)))
+    text = screen.after(QUIET)
+    assert "whole" in text
+    assert "call" not in text
+    assert "not drawn" not in text
 
 
 def test_an_incomplete_trace_waits_and_then_says_what_is_missing():
@@ -301,7 +363,8 @@ def test_no_control_character_of_a_span_gets_through():
             service=bad,
         )
     )
-    assert [sign for sign in text if unicodedata.category(sign) in ("Cc", "Cf", "Zl", "Zp") and sign != "\n"] == []
+    signs = [sign for sign in text if unicodedata.category(sign) in ("Cc", "Cf", "Zl", "Zp") and sign != "\n"]
+    assert set(signs) <= set(JOINERS)
     assert "\\x1b[31mred" in text
 
 
@@ -309,7 +372,12 @@ def test_cleaned_text_has_one_line_and_a_length():
     assert clean("  two\r\n\tlines  ", 100) == "two lines"
     assert clean("a\u202eb\x1bc", 100) == "a\\u202eb\\x1bc"
     assert clean("abcdef", 3) == "abc…"
-    assert clean(EVERY_BAD_SIGN, 10**6).isprintable()
+    assert "".join(sign for sign in clean(EVERY_BAD_SIGN, 10**6) if sign not in JOINERS).isprintable()
+
+
+@pytest.mark.parametrize("name", ["👩‍💻 pays", "می‌خواهم"])
+def test_joiners_of_emoji_and_persian_are_not_spelt_out(name):
+    assert name in picture(request(span(name)))
 
 
 def test_markup_in_a_name_is_only_text():
@@ -332,6 +400,35 @@ def test_an_end_before_its_start_is_shown_as_it_is():
     assert "-5.00 ms" in picture(request(span(start=10, end=5)))
 
 
+def test_a_child_that_begins_before_its_parent_is_marked_with_how_far():
+    text = picture(
+        request(span("root", id=1, start=5), span("early", parent=1, start=2), span("later", parent=1, start=6))
+    )
+    assert text.count("before its parent") == 1
+    assert text.split("early")[1].splitlines()[1].strip() == "│   begins 3.00 ms before its parent"
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (NOON // 10**9, "1 span begins 53.9 y before the others"),
+        (NOON // 10**6, "1 span begins 53.9 y before the others"),
+        (NOON * 10, "1 span begins 485 y after the others"),
+    ],
+    ids=["seconds", "milliseconds", "too many digits"],
+)
+def test_a_span_that_is_years_from_the_rest_is_marked_with_how_far(start, words):
+    strange = span("strange", parent=1, start_time_unix_nano=start, end_time_unix_nano=start)
+    text = picture(request(span(id=1), span(parent=1), strange))
+    assert words in text
+    assert "strange" in text
+
+
+def test_a_trace_of_months_is_not():
+    months = 90 * 86_400_000
+    assert "the others" not in picture(request(span(id=1, end=months), span(parent=1, start=months - 1, end=months)))
+
+
 def test_absurd_times_are_shown_as_they_are():
     text = picture(
         request(span("first", id=1, start_time_unix_nano=1), span("last", parent=1, end_time_unix_nano=2**64 - 1))
@@ -352,6 +449,52 @@ def test_ten_thousand_levels_are_cut_but_not_their_error():
 def test_of_many_errors_out_of_sight_a_few_are_shown():
     children = [span(f"n{n}", parent=1, failed=n > 100, events=[exception(message=f"m{n}")]) for n in range(500)]
     assert picture(request(span(id=1), *children)).count("ValueError") == MAX_FAILURES
+
+
+def test_spans_that_share_an_id_are_drawn_and_a_child_stands_under_the_one_of_its_resource():
+    lines = picture(case("01")).splitlines()
+    assert "4 spans, 2 services" in lines[0]
+    assert [line[:15].rstrip() for line in lines[1:5]] == [
+        "  GET /",
+        "  ├ get profile",
+        "  └ get profile",
+        "    └ load row",
+    ]
+    assert [line.split()[3] for line in lines[2:5]] == ["web", "profiles", "profiles"]
+
+
+def test_a_child_of_a_shared_id_stands_under_the_one_that_starts_last_where_none_is_of_its_resource():
+    first, last = span("first", id=1, start=0), span("last", id=1, start=1)
+    for spans in ((first, last), (last, first)):
+        text = picture(request(*spans, service="a"), request(span("child", parent=1, start=2), service="b"))
+        assert "last" in text.split("child")[0].splitlines()[-2]
+
+
+def test_a_span_whose_parent_has_its_own_id_stands_under_the_other():
+    text = picture(request(span("call", id=1), service="a"), request(span("answer", id=1, parent=1), service="b"))
+    assert "└ answer" in text
+    assert "itself" not in text
+
+
+def test_the_newer_version_of_a_span_is_drawn_beside_the_older():
+    text = picture(case("03a"), case("03b"))
+    assert "3 spans, 1 service, 50.0 ms, 1 error" in text
+    assert "✗ job" in text
+    assert "│ quota" in text
+
+
+def test_a_span_under_itself_and_a_ring_are_no_orphans():
+    text = picture(case("14"))
+    assert "incomplete: 2 parents of 3 spans have not come" in text
+    assert "self (stands under itself)" in text
+    assert "ring 1 (stands under itself)" in text
+    assert text.count("stands under itself") == 2
+
+
+@pytest.mark.parametrize("shared", [{"id": 1}, {"id": 1, "parent": 1}])
+def test_spans_that_share_one_id_by_the_thousand_are_drawn(shared):
+    text = picture(request(*(span(f"n{n}", **shared) for n in range(20_000))))  # minutes, if each looked at all others
+    assert f"… {20_000 - MAX_ROWS:,} more spans" in text
 
 
 def test_every_span_stands_in_the_picture_once():

@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import socket
+import time
 import urllib.request
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
 
 from tests.support import free_port, wait_until
 from tests.viewer.otlp import NOON, attribute, request, send, span, trace_id
+from viewer import web
 from viewer.store import Store
 from viewer.web import CHUNK, create_app, is_our_name
 from viewer.web import start as start_web
@@ -526,7 +528,7 @@ def waiting_files():
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux can tell that a reader reads no more")
 def test_what_nobody_reads_does_not_wait_for_ever(store, monkeypatch):
-    monkeypatch.setattr("viewer.web.PATIENCE", 1)
+    monkeypatch.setattr("viewer.serving.PATIENCE", 1)
     send(store, request(*(span(id=id, attributes=[attribute("text", "\x01" * 1_000_000)]) for id in range(1, 5))))
     port = start_web(store, "127.0.0.1", 0, 0)
     before = waiting_files()
@@ -536,3 +538,99 @@ def test_what_nobody_reads_does_not_wait_for_ever(store, monkeypatch):
         reader.sendall(f"GET /api/v3/traces/{trace_id(1)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         wait_until(lambda: waiting_files() > before, "the answer")
         wait_until(lambda: waiting_files() == before, "the end of it")
+
+
+def asked(port, path):
+    """Open a connection that asks for a page and does not read."""
+    reader = socket.socket()
+    reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    reader.connect(("127.0.0.1", port))
+    reader.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    return reader
+
+
+def test_ten_readers_of_big_traces_keep_nobody_from_the_list(store):
+    send(store, request(span(attributes=[attribute("text", "x" * 100_000)])))
+    port = start_web(store, "127.0.0.1", 0, 0)
+    with contextlib.ExitStack() as readers, web._big:  # so none of their answers gets on
+        for _ in range(10):
+            readers.enter_context(asked(port, f"/api/v3/traces/{trace_id(1)}"))
+        for _ in range(3):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{SUMMARIES}", timeout=20) as answer:
+                assert json.load(answer)["summaries"]
+
+
+def test_connections_that_drip_keep_nobody_out(store, monkeypatch):
+    monkeypatch.setattr("viewer.serving.CONNECTIONS", 10)
+    port = start_web(store, "127.0.0.1", 0, 0)
+    with contextlib.ExitStack() as opened:
+        dripping = [opened.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(30)]
+        for each in dripping:
+            with contextlib.suppress(OSError):  # it has made room already
+                each.sendall(b"GET")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{SUMMARIES}", timeout=5) as answer:
+            assert answer.status == 200
+        with contextlib.suppress(OSError):
+            assert dripping[0].recv(1) == b""
+
+
+def test_a_connection_that_is_used_stays_when_others_have_to_make_room(store, monkeypatch):
+    monkeypatch.setattr("viewer.serving.CONNECTIONS", 10)
+    port = start_web(store, "127.0.0.1", 0, 0)
+    used = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    with contextlib.ExitStack() as opened:
+        for _ in range(30):
+            used.request("GET", SUMMARIES)
+            assert used.getresponse().read()
+            opened.enter_context(socket.create_connection(("127.0.0.1", port)))
+    used.close()
+
+
+def test_a_request_has_ten_seconds_to_be_whole(store, monkeypatch):
+    monkeypatch.setattr("viewer.serving.SENDING", 0.5)
+    port = start_web(store, "127.0.0.1", 0, 0)
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as dripping:
+        dripping.sendall(b"GET")
+        assert dripping.recv(1) == b""
+
+
+def in_the_kernel(reader):
+    """Return how many bytes of an answer the system holds for a reader on this machine that does not read."""
+    ends = [f"{end[1]:04X}" for end in (reader.getpeername(), reader.getsockname())]
+    waiting = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, _, queues, *_ = line.split()
+        if sorted((local[-4:], remote[-4:])) == sorted(ends):
+            waiting += sum(int(queue, 16) for queue in queues.split(":"))
+    return waiting
+
+
+def settled(function, *arguments):
+    """Return what a function returns, if it is the same a moment later."""
+    before = function(*arguments)
+    time.sleep(0.3)
+    return function(*arguments) == before and before
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux tells how much the system itself holds")
+def test_answers_that_nobody_reads_do_not_wait_in_memory(store):
+    """What is beyond the system's own buffers is half a megabyte for each of 20 readers here."""
+    for service in range(100):
+        send(store, request(*(span(trace=number) for number in range(1, 401)), service=f"{service} " + "x" * 200))
+    port = start_web(store, "127.0.0.1", 0, 0)
+
+    def size(depth):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{SUMMARIES}?query.searchDepth={depth}") as answer:
+            return len(answer.read())
+
+    with contextlib.ExitStack() as readers:
+        before = waiting_files()
+        reader = readers.enter_context(asked(port, f"{SUMMARIES}?query.searchDepth=400"))
+        wait_until(lambda: waiting_files() > before, "the rest in a file")
+        wanted = wait_until(lambda: settled(in_the_kernel, reader), "no more goes to the system") + 500_000
+        depth = next(depth for depth in range(1, 400) if size(depth) > wanted)
+        before = waiting_files()
+        for _ in range(20):
+            readers.enter_context(asked(port, f"{SUMMARIES}?query.searchDepth={depth}"))
+        # The system's buffers grow as it sees fit, so not every answer needs a file.
+        wait_until(lambda: waiting_files() >= before + 10, "files for the rest")

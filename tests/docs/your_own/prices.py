@@ -1,6 +1,6 @@
 """A second service: it knows the prices. Start it with `SERVER_PORT=8082 python prices.py`."""
 
-from beyond.conventions import http_response, http_server_attributes
+from beyond.conventions import http_server_attributes, recorded_response
 from beyond.settings import get_address
 
 from flask import Flask, abort, request
@@ -21,7 +21,7 @@ def price(item):
     ctx = TraceContextTextMapPropagator().extract(request.headers)
     attributes = http_server_attributes(request)
     with tracer.start_as_current_span("/price/<item>", context=ctx, kind=SpanKind.SERVER, attributes=attributes):
-        return http_response(find_price, item)
+        return recorded_response(find_price, item)
 
 
 def find_price(item):

@@ -4,7 +4,12 @@ import json
 import os
 from urllib.parse import quote
 
-from beyond.conventions import TIMEOUT, error_type, http_client_attributes, http_response, http_server_attributes
+from beyond.conventions import (
+    http_client_attributes,
+    http_server_attributes,
+    record_error_type,
+    recorded_response,
+)
 from beyond.databases import redis_client
 from beyond.settings import get_address
 
@@ -29,7 +34,7 @@ def order(item):
     ctx = get_context_from_flask_request(request)
     attributes = http_server_attributes(request) | {"shop.item": item}
     with tracer.start_as_current_span("/order/<item>", context=ctx, kind=SpanKind.SERVER, attributes=attributes):
-        return http_response(take_order, item)
+        return recorded_response(take_order, item)
 
 
 def take_order(item):
@@ -43,10 +48,13 @@ def get_price(item):
     """Return the price (int) that the second service says. Raises requests.RequestException."""
     url = f"{PRICES_URL}/price/{quote(item)}"
     attributes = http_client_attributes(url)
-    with tracer.start_as_current_span("get price", kind=SpanKind.CLIENT, attributes=attributes) as span, error_type():
+    with (
+        tracer.start_as_current_span("get price", kind=SpanKind.CLIENT, attributes=attributes) as span,
+        record_error_type(),
+    ):
         carrier = {}
         TraceContextTextMapPropagator().inject(carrier)
-        res = requests.get(url, headers=carrier, timeout=TIMEOUT)
+        res = requests.get(url, headers=carrier, timeout=5)
         span.set_attribute(HTTP_RESPONSE_STATUS_CODE, res.status_code)
         if res.status_code >= 400:  # an error for who asked, whatever it is for the one who answered
             span.set_status(StatusCode.ERROR)
@@ -63,7 +71,10 @@ QUEUE = {"messaging.system": "redis", "messaging.destination.name": "orders"}
 def send_order(order):
     """Put an `order` (dict) into the queue, for whoever is there to work on it."""
     attributes = QUEUE | {"messaging.operation.name": "send", "messaging.operation.type": "send"}
-    with tracer.start_as_current_span("send orders", kind=SpanKind.PRODUCER, attributes=attributes), error_type():
+    with (
+        tracer.start_as_current_span("send orders", kind=SpanKind.PRODUCER, attributes=attributes),
+        record_error_type(),
+    ):
         carrier = {}
         TraceContextTextMapPropagator().inject(carrier)
         redis_client.rpush("orders", json.dumps({"headers": carrier, "body": order}))
