@@ -26,8 +26,8 @@ def section(heading):
 
 def exports(heading, block=0):
     """Return the settings (dict) that a block of commands in a section exports."""
-    blocks = re.findall(r"^```\n((?:\$ export .*\n)+)```$", section(heading), re.M)
-    return dict(re.findall(r"^\$ export (\w+)=(.*)$", blocks[block], re.M))
+    blocks = re.findall(r"^```\n((?:export .*\n)+)```$", section(heading), re.M)
+    return dict(re.findall(r"^export (\w+)=(.*)$", blocks[block], re.M))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,12 @@ import json
 import os
 from urllib.parse import quote
 
-from beyond.conventions import http_client_attributes, http_server_attributes, record_error_type, recorded_response
+from beyond.conventions import (
+    http_client_attributes,
+    http_server_attributes,
+    record_error_type,
+    recorded_response,
+)
 from beyond.databases import redis_client
 from beyond.settings import get_address
 
