@@ -12,7 +12,7 @@ import requests
 
 from tests.proxy import Refusal
 from tests.sink import Sink
-from tests.support import ROOT, free_port, wait_until
+from tests.support import free_port, wait_until
 
 LATER = {"OTEL_BSP_SCHEDULE_DELAY": 60_000}  # a batch leaves when it is full, or at exit
 SMALL = {"OTEL_BSP_MAX_QUEUE_SIZE": 64, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": 32}  # so that few pings fill the queue
