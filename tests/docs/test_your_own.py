@@ -133,3 +133,10 @@ def test_the_pictures_are_what_the_viewer_shows(shop):
 def test_the_commands_of_the_page_start_these_programs():
     commands = re.findall(r"^OTEL_SERVICE_NAME=\w+ (?:SERVER_PORT=8082 )?python (\S+)$", PAGE, re.M)
     assert sorted(commands) == sorted(set(PROGRAMS) - {"test_shop.py"})
+
+
+def test_the_limit_of_the_page_cuts_a_long_attribute(client, sink):
+    [(name, limit)] = re.findall(r"`(OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT)=(\d+)` cuts it", PAGE)
+    url = f"http://127.0.0.1:{free_port()}/{'x' * 10_000}"
+    client("--count", 1, DESTINATION_URL=url, **{name: limit}).wait()
+    assert len(sink.wait_for(1)[0].attributes["url.full"]) == int(limit)

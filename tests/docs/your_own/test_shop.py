@@ -1,4 +1,4 @@
-"""What one order leaves behind. Start it with `python -m pytest test_shop.py`; it needs a Redis, as the shop does."""
+"""What one order leaves behind. The tests need a Redis, as the shop does."""
 
 import threading
 
