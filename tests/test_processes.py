@@ -140,7 +140,7 @@ def test_a_worker_that_is_told_twice_to_stop_still_sends_its_spans(gunicorn, sin
 @PRELOAD
 def test_gunicorn_without_a_backend_is_gone_in_time(gunicorn, preload):
     process = gunicorn("--workers", 2, *preload, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_port()}")
-    ping(process)
+    ping_until(process, lambda: len(process.workers()) == 2, "both have answered, so both heed a signal")
     start = time.monotonic()
     assert process.stop() == 0
     assert time.monotonic() - start < 6  # promised: 3
