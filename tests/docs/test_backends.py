@@ -12,7 +12,7 @@ import yaml
 
 from tests.sink import Sink
 from tests.support import ROOT, clean_environment, free_port
-from tests.test_processes import new_trace, whole_traces
+from tests.test_processes import SIGNALS, new_trace, whole_traces
 
 PAGE = (ROOT / "docs" / "backends.md").read_text()
 COLLECTOR = (ROOT / "collector.yaml").read_text()
@@ -176,8 +176,11 @@ SERVERS = {
 }
 
 
+@SIGNALS
 @pytest.mark.parametrize("command", SERVERS)
-def test_a_server_for_production_sends_the_spans_of_all_its_workers(start, sink, redis_server, mongodb_server, command):
+def test_a_server_for_production_sends_the_spans_of_all_its_workers(
+    start, sink, redis_server, mongodb_server, command, number
+):
     port = free_port()
     settings = {"SERVER_PORT": port, "REDIS_URL": redis_server.url, "MONGODB_URI": mongodb_server.uri}
     settings |= {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint, "OTEL_BSP_SCHEDULE_DELAY": 60_000}
@@ -189,7 +192,7 @@ def test_a_server_for_production_sends_the_spans_of_all_its_workers(start, sink,
     for trace in traces:
         answer = requests.get(f"http://127.0.0.1:{port}/ping", headers={"traceparent": trace}, timeout=10)
         assert answer.status_code == 200
-    assert process.stop() == 0
+    assert process.stop(number) == 0
     assert whole_traces(sink) == {trace.split("-")[1] for trace in traces}
 
 
