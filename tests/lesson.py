@@ -15,7 +15,7 @@ from tests.conftest import CLIENT, SERVER
 from tests.support import ROOT, Process, clean_environment, wait_until
 
 PAGE = (ROOT / "docs" / "experiments.md").read_text()
-TAKE_CHANGE = re.search(r"^\$ (sed .* \| git apply)$", PAGE, re.M)[1]  # as the page says it, of the sixth experiment
+TAKE_CHANGE = re.search(r"^(sed .* \| git apply)$", PAGE, re.M)[1]  # as the page says it, of the sixth experiment
 
 TRACE_ID = "[0-9a-f]{32}"
 VARYING = [  # what differs from run to run, in what is shown: pattern, and what else may stand there
@@ -91,15 +91,18 @@ class Lesson:
         return self
 
     def do(self, block):
-        """Type the commands of one block, and find what it shows."""
-        _, terminal, block = re.match(r"(?s)(# terminal (\d)\n)?(.*)", block).groups()
-        first, *commands = re.split(r"(?m)^\$ ", block)
-        if first:
-            self.find(first, (lambda: self.server.output) if terminal == "1" else self.pictures)
-        for text in commands:
-            self.type(terminal, text)
+        """Type the commands of one block, or find what it shows."""
+        head, shown = re.match(r"(# terminal .*\n)?((?s:.*))", block).groups()
+        if head is None:
+            self.find(shown, self.pictures)
+        elif head.endswith("shows\n"):
+            self.find(shown, lambda: self.server.output)
+        else:
+            with_answers = shown.startswith("$ ")  # otherwise each line is a command
+            for text in re.split(r"(?m)^\$ ", shown)[1:] if with_answers else shown.splitlines(keepends=True):
+                self.type(text)
 
-    def type(self, terminal, text):
+    def type(self, text):
         """Type a command, of one line or with a quotation that goes on, and find below it what `text` shows."""
         command = re.match(r"[^'\n]*('[^']*')?[^'\n]*('[^']*')?[^\n]*\n", text)[0]
         expected, command = text.removeprefix(command), command.rstrip()
@@ -112,7 +115,6 @@ class Lesson:
         elif kill := re.fullmatch("kill -(9|TERM) %1", command):
             self.server.stop({"9": signal.SIGKILL, "TERM": signal.SIGTERM}[kill[1]])
         else:
-            assert terminal == "2", command
             answer = self.sh(command, must_succeed="Error" not in expected)
             self.find(expected, lambda: answer, seconds=0)
 
