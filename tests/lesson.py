@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from tests.conftest import CLIENT, SERVER
 from tests.support import ROOT, Process, clean_environment, wait_until
 
 PAGE = (ROOT / "docs" / "experiments.md").read_text()
-TAKE_CHANGE = re.search(r"^\$ (sed .* \| git apply)$", PAGE, re.M)[1]  # as the page says it, of the sixth experiment
+TAKE_CHANGE = re.search(r"^(sed .* \| git apply)$", PAGE, re.M)[1]  # as the page says it, of the sixth experiment
 
 TRACE_ID = "[0-9a-f]{32}"
 VARYING = [  # what differs from run to run, in what is shown: pattern, and what else may stand there
@@ -40,7 +39,8 @@ class Lesson:
     the command, in the server's terminal or in the viewer's. A trace id of the page stands for one real trace id, the
     same in all blocks.
 
-    folder: the clone. viewer: the Process that draws. web: the port of its page. settings: of server and client.
+    folder: the clone, of which git knows the files. viewer: the Process that draws. web: the port of its page.
+    settings: the environment of server and client.
     """
 
     def __init__(self, number, folder, viewer, web, settings):
@@ -54,7 +54,7 @@ class Lesson:
         self.servers = []
 
     def __enter__(self):
-        self.sh("git init --quiet && git add --all")
+        self.sh("git checkout --quiet .")  # what an experiment that failed has left
         if "```diff" in self.text:
             self.sh(re.sub(r"(?<=### )\d+", lambda sixth: str(int(sixth[0]) - 6 + self.number), TAKE_CHANGE))
             assert self.sh("git diff --name-only"), "the change has changed nothing"
@@ -91,15 +91,18 @@ class Lesson:
         return self
 
     def do(self, block):
-        """Type the commands of one block, and find what it shows."""
-        _, terminal, block = re.match(r"(?s)(# terminal (\d)\n)?(.*)", block).groups()
-        first, *commands = re.split(r"(?m)^\$ ", block)
-        if first:
-            self.find(first, (lambda: self.server.output) if terminal == "1" else self.pictures)
-        for text in commands:
-            self.type(terminal, text)
+        """Type the commands of one block, or find what it shows."""
+        head, shown = re.match(r"(# terminal .*\n)?((?s:.*))", block).groups()
+        if head is None:
+            self.find(shown, self.pictures)
+        elif head.endswith("shows\n"):
+            self.find(shown, lambda: self.server.output)
+        else:
+            with_answers = shown.startswith("$ ")  # otherwise each line is a command
+            for text in re.split(r"(?m)^\$ ", shown)[1:] if with_answers else shown.splitlines(keepends=True):
+                self.type(text)
 
-    def type(self, terminal, text):
+    def type(self, text):
         """Type a command, of one line or with a quotation that goes on, and find below it what `text` shows."""
         command = re.match(r"[^'\n]*('[^']*')?[^'\n]*('[^']*')?[^\n]*\n", text)[0]
         expected, command = text.removeprefix(command), command.rstrip()
@@ -112,7 +115,6 @@ class Lesson:
         elif kill := re.fullmatch("kill -(9|TERM) %1", command):
             self.server.stop({"9": signal.SIGKILL, "TERM": signal.SIGTERM}[kill[1]])
         else:
-            assert terminal == "2", command
             answer = self.sh(command, must_succeed="Error" not in expected)
             self.find(expected, lambda: answer, seconds=0)
 
@@ -136,13 +138,10 @@ class Lesson:
     def find(self, expected, read, seconds=30):
         """Wait until `read()` has what the page shows, and note its trace ids."""
 
-        def found():
-            match = re.search(self.pattern(expected), read())
-            return match or (time.monotonic() > deadline and "none")
-
         deadline = time.monotonic() + seconds
-        match = wait_until(found, expected, seconds + 5)
-        assert match != "none", f"The page shows\n{expected}\nand this came:\n{read()}"
+        while not (match := re.search(self.pattern(expected), read())):
+            assert time.monotonic() < deadline, f"The page shows\n{expected}\nand this came:\n{read()}"
+            time.sleep(0.02)
         self.ids |= {name: match[f"id_{name}"] for name in set(re.findall(TRACE_ID, expected)) - set(self.ids)}
         assert len(set(self.ids.values())) == len(self.ids), f"two traces are one: {self.ids}"
 
@@ -166,22 +165,18 @@ class Lesson:
                 pattern += VARYING[int(kind[1:])][1]
         return pattern
 
-    def trace(self, trace_id):
-        """Return the spans of a trace that the viewer has: a list of OTLP JSON objects; none is empty."""
-        url = f"http://127.0.0.1:{self.web}/api/v3/traces/{self.ids.get(trace_id, trace_id)}"
-        try:
-            with urllib.request.urlopen(url) as answer:
-                resources = json.load(answer)["result"]["resourceSpans"]
-        except urllib.error.HTTPError as error:
-            assert error.code == 404
-            return []
-        return [span for resource in resources for scope in resource["scopeSpans"] for span in scope["spans"]]
-
     def traces(self):
-        """Return all the traces that the viewer has: a list of lists of spans."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.web}/api/v3/trace-summaries") as answer:
-            text = answer.read().decode()
-        return [self.trace(trace_id) for trace_id in sorted(set(re.findall(rf'"traceId":\s*"({TRACE_ID})"', text)))]
+        """Return all the traces that the viewer has: a list of lists of spans, which are OTLP JSON objects."""
+        summaries = self.get("trace-summaries")["summaries"]
+        resources = [self.get(f"traces/{one['traceId']}")["result"]["resourceSpans"] for one in summaries]
+        return [
+            [s for resource in each for scope in resource["scopeSpans"] for s in scope["spans"]] for each in resources
+        ]
+
+    def get(self, path):
+        """Return what the viewer's API answers (dict)."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.web}/api/v3/{path}") as answer:
+            return json.load(answer)
 
     def wait_for_traces(self, *sizes):
         """Wait until the viewer has traces of so many spans each; return them as `traces` does."""

@@ -3,6 +3,7 @@
 import contextlib
 import re
 import signal
+import subprocess
 
 import pytest
 
@@ -28,6 +29,7 @@ def folder(tmp_path_factory):
     """A folder with a clone in it, for one experiment after the other."""
     folder = tmp_path_factory.mktemp("experiments")
     with clone(folder):
+        subprocess.run("git init --quiet && git add --all", shell=True, cwd=folder / "clone", check=True)
         yield folder / "clone"
 
 
