@@ -64,7 +64,7 @@ def repeat_until_ctrl_c(work, *arguments):
     options = get_options()
     calls = failures = 0
     try:
-        sys.stdout.reconfigure(line_buffering=True)  # a line at a time, into a pipe too
+        sys.stdout.reconfigure(line_buffering=True, write_through=False)  # whole lines, whatever a signal interrupts
         with suppress(SystemExit):  # a signal
             while not received and calls != options.count:
                 if calls:

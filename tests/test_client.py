@@ -75,6 +75,21 @@ def test_it_goes_on_until_ctrl_c_and_sums_up(client, answering):
     assert "Traceback" not in pinger.output
 
 
+def test_a_line_leaves_in_one_piece_so_that_no_signal_cuts_it(answering):
+    url = answering(http(200))
+    settings = {"DESTINATION_URL": url, "OTEL_SDK_DISABLED": "true", "PYTHONUNBUFFERED": "1"}
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # it keeps each write apart
+    with (
+        ours,
+        theirs,
+        Process.python("client.py", "--count", 1, env=clean_environment(**settings), stdout=theirs) as pinger,
+    ):
+        assert pinger.wait() == 0
+        ours.settimeout(5)
+        assert ours.recv(1_000) == f"Request to {url}, got 0 bytes\n".encode()
+        assert ours.recv(1_000) == b"1 pings, 0 failed\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_after_a_failed_ping_a_signal_ends_it_with_1(client, number):
     pinger = client("--interval", 0.01, DESTINATION_URL=f"http://localhost:{free_port()}/ping")
