@@ -56,6 +56,9 @@ def check_environment():
             sys.exit("LS_ACCESS_TOKEN has a character that no header can hold.")
         if value:
             os.environ[name] = value
+    for prefix in ("OTEL_EXPORTER_OTLP_CLIENT_", "OTEL_EXPORTER_OTLP_TRACES_CLIENT_"):  # gRPC aborts with one alone
+        if (prefix + "KEY" in os.environ) != (prefix + "CERTIFICATE" in os.environ):
+            sys.exit(f"{prefix}KEY and {prefix}CERTIFICATE go together: set both, or neither.")
     # Two values that the specification has, and the exporter does not.
     compression = "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"
     if get_setting(*compression).lower() == "none":
@@ -80,6 +83,8 @@ def errors_in_one_line():
     """End the program with one line for a setting that the SDK refuses, whatever exception it raises."""
     try:
         yield
+    except ModuleNotFoundError as error:
+        sys.exit(f"{error}: pip install -r requirements.txt -c constraints.txt")
     except Exception as error:  # noqa: BLE001, each setting raises its own
         names = ", ".join(sorted(name for name in os.environ if name.startswith(("OTEL_", "LS_"))))
         sys.exit(f"Tracing cannot start: {printable(str(error))} (look at {names})")

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from tests.sink import Sink
-from tests.support import ROOT, clean_environment, free_port
+from tests.support import ROOT, Process, clean_environment, free_port
 
 SERVICE = "test-py-manual-otlp"
 
@@ -241,6 +241,10 @@ REFUSED = [
         {"OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE": "/"},
         "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE must be the path of a file",
     ),
+    *(
+        ({f"OTEL_EXPORTER_OTLP_{one}": __file__, "OTEL_EXPORTER_OTLP_CERTIFICATE": __file__}, "go together")
+        for one in ("CLIENT_KEY", "CLIENT_CERTIFICATE", "TRACES_CLIENT_KEY", "TRACES_CLIENT_CERTIFICATE")
+    ),
 ]
 
 
@@ -252,6 +256,13 @@ def test_what_is_certainly_a_mistake_is_one_line_that_says_what_to_do(start, pro
     [said] = process.err.splitlines()
     assert line in said
     assert "s3cret" not in process.output
+
+
+@pytest.mark.parametrize("program", ["client.py", "server.py"])
+def test_without_its_requirements_a_program_says_what_to_do(program):
+    with Process.python("-S", program, env=clean_environment()) as process:  # -S: without what pip installed
+        assert process.wait() == 1
+        assert process.err == "No module named 'opentelemetry': pip install -r requirements.txt -c constraints.txt\n"
 
 
 @pytest.mark.parametrize("which", ["OTEL_EXPORTER_OTLP_COMPRESSION", "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION"])

@@ -34,6 +34,7 @@ SETTINGS = {
     "OTEL_EXPORTER_OTLP_CERTIFICATE must be the path of a file, and … is none.": {
         "OTEL_EXPORTER_OTLP_CERTIFICATE": "/no/such/file.pem"
     },
+    "… go together: set both, or neither.": {"OTEL_EXPORTER_OTLP_CLIENT_KEY": __file__},
     "LS_ACCESS_TOKEN must be your own token, in place of <LS_ACCESS_TOKEN>; or leave it out.": {
         "LS_ACCESS_TOKEN": "<LS_ACCESS_TOKEN>"
     },
