@@ -4,6 +4,7 @@ import contextlib
 import re
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.support import Process, clean_environment, free_port, wait_until
 
 NUMBERS = [int(number) for number in re.findall(r"^### (\d+)\. ", PAGE, re.M)]
 FIRST_EVENING = [1, 2, 3, 4, 5]
+KNOWS_GENERATORS = sys.version_info >= (3, 15)
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 
 facts = {}  # number of an experiment: what to look at besides, which the terminal does not show
@@ -89,9 +91,22 @@ def test_the_first_evening_shows_what_happens(number, demo, folder):
 
 @pytest.mark.parametrize("number", [number for number in NUMBERS if number not in FIRST_EVENING])
 def test_an_experiment_shows_what_happens(number, lesson):
+    if number == 11 and KNOWS_GENERATORS:
+        pytest.skip("Python 3.15 shows something else, as the page says: see the next test")
     experiment = lesson(number).run()
     if number in facts:
         facts[number](experiment)
+
+
+@pytest.mark.skipif(not KNOWS_GENERATORS, reason="it is so from Python 3.15 on")
+def test_from_python_3_15_on_a_decorated_generators_span_lasts_until_its_last_item(lesson):
+    experiment = lesson(11)
+    experiment.start_server("python server.py")
+    experiment.sh("python client.py --count 1")
+    [trace] = experiment.wait_for_traces(5)
+    spans = by_name(trace)
+    assert spans["redis_integration"]["parentSpanId"] == spans["lengths"]["spanId"]
+    assert int(spans["lengths"]["endTimeUnixNano"]) >= int(spans["redis_integration"]["endTimeUnixNano"])
 
 
 def by_name(trace):
@@ -168,7 +183,7 @@ def each_span_of_the_server_tells_its_line(experiment):
     assert made_by.pop("pymongo_integration").startswith("pymongo_integration(length)")
     assert made_by.keys() == {"/ping", "server redis operation", "server pymongo operation"}
     for line in made_by.values():
-        assert line.startswith("with ")
+        assert "tracer.start_as_current_span(" in line
 
 
 # The page itself
