@@ -68,7 +68,8 @@ class Part:
     stop_signal: int = signal.SIGTERM
     process: subprocess.Popen | None = None
 
-    def start(self, cwd: Path) -> None:
+    def start(self, cwd: Path, announce: Callable[[], None]) -> None:
+        """Start it; the new process calls `announce` before it becomes the part."""
         with self.log.open("ab") if self.log else nullcontext() as log:
             self.process = subprocess.Popen(
                 [sys.executable, *self.arguments],
@@ -78,6 +79,8 @@ class Part:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                restore_signals=False,  # else `announce` could end by SIGPIPE; Python ignores it by itself
+                preexec_fn=announce,  # safe here: there are no threads
             )
 
     def runs(self) -> bool:
@@ -173,6 +176,11 @@ class Guard:
             with suppress(OSError):  # somebody has killed it
                 os.write(self.process.stdin.fileno(), f"{' '.join(groups)}\n".encode())
 
+    def tell_of_this(self) -> None:
+        """In a process that is about to become a part: tell of it before anybody can kill the launcher."""
+        with suppress(OSError):
+            os.write(self.process.stdin.fileno(), f"{' '.join(self.groups)} -{os.getpid()}\n".encode())
+
     def dismiss(self) -> None:
         self.process.kill()
         self.process.wait()
@@ -237,7 +245,7 @@ class Launcher:
     def start(self, parts: list[Part]) -> None:
         deadline = time.monotonic() + START_BOUND
         for part in parts:
-            part.start(self.cwd)
+            part.start(self.cwd, self.guard.tell_of_this)
             self.guard.tell(self.parts)
         for part in parts:
             while not part.answers():
