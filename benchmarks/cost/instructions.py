@@ -11,10 +11,9 @@ import tempfile
 from concurrent import futures
 from pathlib import Path
 
-from tests.support import MongoDB, Process, Redis, free_port
-
 from benchmarks.cost.sink import Sink
 from benchmarks.cost.variants import VARIANTS
+from tests.support import MongoDB, Process, Redis, free_port
 
 COUNT = 100
 PINGS = Path(__file__).with_name("pings.py")
@@ -33,7 +32,7 @@ def can_count() -> bool:
 def count(variant, program, pings, backend, settings):
     """Return the instructions (int) of a process of its own with so many pings."""
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", variant.python, PINGS]
-    command += [variant.folder, program, pings, round(1 / variant.sampled)]
+    command += [variant.folder, program, pings, variant.every]
     environment = variant.environment(backend, **STEADY, **settings)
     with Process(*command, *["--automatic"] * variant.instrumented, env=environment) as process:
         if process.wait(600):

@@ -13,7 +13,7 @@ from concurrent import futures
 import grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as messages
 
-from tests.support import clean_environment, free_port, ROOT, answers, wait_until
+from tests.support import ROOT, answers, clean_environment, free_port, wait_until
 
 SERVICE, METHOD = "opentelemetry.proto.collector.trace.v1.TraceService", "Export"
 
@@ -42,7 +42,7 @@ class Sink:
         self.process.communicate()
 
     def take(self):
-        """Return what has come since the last call: `spans` (int by name), `exports`, `bytes` (int)."""
+        """Return what has come since the last call: a dict of spans by service, of exports and of bytes (all int)."""
         self.process.stdin.write("\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
@@ -62,14 +62,15 @@ def main():
     server.start()
     for _ in sys.stdin:
         came, exports[:] = exports[:], []
-        names = collections.Counter(
-            span.name
-            for export in came
-            for resource_spans in messages.ExportTraceServiceRequest.FromString(export).resource_spans
-            for scope_spans in resource_spans.scope_spans
-            for span in scope_spans.spans
-        )
-        print(json.dumps({"spans": names, "exports": len(came), "bytes": sum(map(len, came))}), flush=True)
+        spans, sizes, counts = collections.Counter(), collections.Counter(), collections.Counter()
+        for export in came:
+            for resource_spans in messages.ExportTraceServiceRequest.FromString(export).resource_spans:
+                names = {pair.key: pair.value.string_value for pair in resource_spans.resource.attributes}
+                service = names["service.name"]
+                spans[service] += sum(len(scope_spans.spans) for scope_spans in resource_spans.scope_spans)
+                sizes[service] += len(export)
+                counts[service] += 1
+        print(json.dumps({"spans": spans, "bytes": sizes, "exports": counts}), flush=True)
 
 
 if __name__ == "__main__":

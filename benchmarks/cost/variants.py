@@ -16,7 +16,8 @@ class Variant:
     name: str
     twin: bool = False  # auto/ instead of the three files
     instrumented: bool = False  # by opentelemetry-instrument
-    sampled: float = 1.0  # which share of the pings leaves a trace
+    spans: int = 5  # of a ping, in the server
+    every: int = 1  # of so many pings one is sampled
     settings: dict = field(default_factory=dict)
 
     @property
@@ -29,15 +30,12 @@ class Variant:
         """Where its server.py and client.py are."""
         return ROOT / "auto" if self.twin else ROOT
 
-    def traces(self, number: int) -> bool:
-        """Return whether the caller has sampled its ping of that number: every one, or one in a hundred."""
-        return number % round(1 / self.sampled) == 0
-
     def environment(self, backend: str, **settings: object) -> dict[str, str]:
         """Return the environment of a program that sends its spans to `backend`, a URL."""
         return clean_environment(
             OTEL_EXPORTER_OTLP_ENDPOINT=backend,
-            OTEL_RESOURCE_ATTRIBUTES="service.name=py-opentelemetry-manual-otlp-server,service.version=10.10.9",
+            OTEL_SERVICE_NAME=self.name,
+            OTEL_RESOURCE_ATTRIBUTES="service.version=10.10.9",
             **self.settings | settings,
         )
 
@@ -50,9 +48,9 @@ AUTOMATIC = {
 SAMPLED = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.01"}
 
 VARIANTS = [
-    Variant("none", twin=True),
-    Variant("off", settings={"OTEL_SDK_DISABLED": "true"}),
-    Variant("sampled", sampled=0.01, settings=SAMPLED),
+    Variant("none", twin=True, spans=0),
+    Variant("off", spans=0, settings={"OTEL_SDK_DISABLED": "true"}),
+    Variant("sampled", every=100, settings=SAMPLED),
     Variant("by hand"),
-    Variant("automatic", twin=True, instrumented=True, settings=AUTOMATIC),
+    Variant("automatic", twin=True, instrumented=True, spans=4, settings=AUTOMATIC),
 ]
