@@ -1,0 +1,67 @@
+"""How many instructions a ping takes: the figure that does not move when the machine is busy.
+
+callgrind counts those of a whole process. One with COUNT pings and one with three times as many differ by 2 COUNT
+pings and nothing else, since both start and end in the same way. `python -m benchmarks.cost.instructions` counts alone.
+"""
+
+import re
+import shutil
+import sys
+import tempfile
+from concurrent import futures
+from pathlib import Path
+
+from benchmarks.cost.sink import Sink
+from benchmarks.cost.variants import VARIANTS
+from tests.support import MongoDB, Process, Redis, free_port
+
+COUNT = 100
+PINGS = Path(__file__).with_name("pings.py")
+STEADY = {
+    "PYTHONHASHSEED": "0",
+    "OTEL_BSP_SCHEDULE_DELAY": "600000",  # a span is sent when its batch is full, however slow the process is
+    "OTEL_EXPORTER_OTLP_TIMEOUT": "120",
+}
+
+
+def can_count() -> bool:
+    """Return whether valgrind is here."""
+    return shutil.which("valgrind") is not None
+
+
+def count(variant, program, pings, backend, settings):
+    """Return the instructions (int) of a process of its own with so many pings."""
+    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", variant.python, PINGS]
+    command += [variant.folder, program, pings, variant.every]
+    environment = variant.environment(backend, **STEADY, **settings)
+    with Process(*command, *["--automatic"] * variant.instrumented, env=environment) as process:
+        if process.wait(600):
+            raise RuntimeError(process.output)
+        return int(re.search(r"Collected : (\d+)", process.err)[1])
+
+
+def instructions_per_ping(variant, program, backend, settings, pings=COUNT):
+    """Return the instructions (float) that each ping adds."""
+    once, thrice = (count(variant, program, times * pings, backend, settings) for times in (1, 3))
+    return (thrice - once) / (2 * pings)
+
+
+def main():
+    """Print the instructions per ping of the server, for each variant or for those that are named."""
+    variants = [variant for variant in VARIANTS if variant.name in sys.argv[1:] or not sys.argv[1:]]
+    folder = Path(tempfile.mkdtemp())
+    try:
+        with Sink() as sink, Redis(free_port(), folder) as redis, MongoDB(free_port(), folder) as mongodb:
+            settings = {"REDIS_URL": redis.url, "MONGODB_URI": mongodb.uri}
+            with futures.ThreadPoolExecutor(2) as pool:
+                results = pool.map(
+                    lambda each: instructions_per_ping(each, "server", sink.endpoint, settings), variants
+                )
+                for variant, result in zip(variants, results, strict=True):
+                    print(f"{variant.name:<10}{result / 1e6:6.2f} million instructions per ping", flush=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
