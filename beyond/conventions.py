@@ -1,7 +1,9 @@
 """The semantic conventions: which attributes a span has, what an error is called, and what must not be in either."""
 
 import re
+from collections.abc import Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from urllib.parse import urlsplit
 
 from beyond.settings import AROUND_THE_PROXY, printable
@@ -46,23 +48,52 @@ def http_client_attributes(url):
 
 
 def http_server_attributes(request):
-    """Return the attributes (dict) of a span around the answer to a flask.Request ("HTTP server")."""
+    """Return the attributes (Mapping) of a span around the answer to a flask.Request ("HTTP server")."""
+    return WhenRead(lambda: read_server_attributes(request))
+
+
+class WhenRead(Mapping):
+    """What `make()` returns, made when somebody first looks: at a span that is not recorded nobody does."""
+
+    def __init__(self, make):
+        self.make = make
+
+    @cached_property
+    def made(self):
+        return self.make()
+
+    def __getitem__(self, key):
+        return self.made[key]
+
+    def __iter__(self):
+        return iter(self.made)
+
+    def __len__(self):
+        return len(self.made)
+
+
+def read_server_attributes(request):
+    """Return the attributes (dict) that a flask.Request has to give."""
+    environ = request.environ
     host, port = request.server
-    if (named := HOST.fullmatch(request.headers.get("Host", ""))) and int(named[2] or 1) in range(1, 65_536):
+    if (named := HOST.fullmatch(environ.get("HTTP_HOST", ""))) and int(named[2] or 1) in range(1, 65_536):
         host, port = named[1].strip("[]"), int(named[2] or port)
     attributes = {
         HTTP_REQUEST_METHOD: request.method,
         HTTP_ROUTE: request.url_rule.rule,
         URL_SCHEME: request.scheme,
         URL_PATH: request.path,
-        URL_QUERY: redact(request.query_string.decode(errors="replace")) or None,
         SERVER_ADDRESS: host,
         SERVER_PORT: port,
-        CLIENT_ADDRESS: request.remote_addr or None,
-        USER_AGENT_ORIGINAL: request.headers.get("User-Agent"),
-        NETWORK_PROTOCOL_VERSION: request.environ["SERVER_PROTOCOL"].removeprefix("HTTP/"),
+        NETWORK_PROTOCOL_VERSION: environ["SERVER_PROTOCOL"].removeprefix("HTTP/"),
     }
-    return {key: value for key, value in attributes.items() if value is not None}
+    if query := request.query_string:
+        attributes[URL_QUERY] = redact(query.decode(errors="replace"))
+    if client := environ.get("REMOTE_ADDR"):
+        attributes[CLIENT_ADDRESS] = client
+    if agent := environ.get("HTTP_USER_AGENT"):
+        attributes[USER_AGENT_ORIGINAL] = agent
+    return attributes
 
 
 def recorded_response(work, *arguments):
