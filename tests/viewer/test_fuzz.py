@@ -62,7 +62,7 @@ def show_everything(store):
     for summary in store.summaries():
         trace = store.trace(summary.trace_id)
         assert Picture(summary, trace, Console(file=io.StringIO(), width=80), {}).draw().plain
-        assert json.loads("".join(web.trace_json(trace)))["result"]["resourceSpans"]
+        assert json.loads("".join(web.trace_json([trace])))["result"]["resourceSpans"]
         json.dumps(web.summary_json(summary), allow_nan=False)
 
 
