@@ -13,8 +13,6 @@ which a script for Jaeger does not look at. Looser than Jaeger: no parameter is 
 parameter that has no effect here is refused, not passed over. A trace's start is that of its first span.
 """
 
-import base64
-import json
 import re
 import secrets
 import threading
@@ -35,7 +33,8 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from werkzeug.exceptions import BadRequest, HTTPException
 
-from viewer import search, serving
+from viewer import search, serving, span_json
+from viewer.span_json import encode
 from viewer.store import Store, Summary
 from viewer.wire import Trace
 
@@ -181,7 +180,7 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317, htt
             refusedReason=store.refused.reason,
         )
         summaries = _list(map(summary_json, found[: wanted.depth]))
-        return json_response(f'{{"summaries":{summaries},"viewer":{_json.encode(viewer)}}}'), etag
+        return json_response(f'{{"summaries":{summaries},"viewer":{encode(viewer)}}}'), etag
 
     return app
 
@@ -244,10 +243,10 @@ def _trace_pieces(traces: Iterable[Trace]) -> Iterator[str]:
             for n, raw in enumerate(spans):
                 yield "," * (n > 0)
                 if len(raw) < CHUNK:
-                    yield _json.encode(span_json(Span.FromString(raw)))
+                    yield span_json.as_text(Span.FromString(raw))
                 else:
                     with _big:
-                        yield from _encoded(span_json(Span.FromString(raw)))
+                        yield from _encoded(span_json.as_dict(Span.FromString(raw)))
             yield "]}"
         yield "]}"
     yield "]}}"
@@ -259,24 +258,6 @@ def _by_resource(trace: Trace) -> Iterable[tuple[tuple[bytes, bytes], Trace]]:
     for group, spans in trace:
         by_resource[group.resource, group.resource_schema].append((group, spans))
     return by_resource.items()
-
-
-def span_json(span: Span) -> dict:
-    """Return a span as OTLP JSON: protobuf's, but with enums as numbers and ids in hexadecimal.
-
-    As in Jaeger's, a status is there also when it is not set, and an id of zeros is left out.
-    """
-    fields = MessageToDict(span, use_integers_for_enums=True)
-    fields.setdefault("status", {})
-    for owner in (fields, *fields.get("links", ())):
-        for name in ("traceId", "spanId", "parentSpanId"):
-            if name in owner:
-                owner[name] = base64.b64decode(owner[name]).hex()
-                if not owner[name].strip("0"):
-                    del owner[name]
-    for owner in (fields, *fields.get("events", ()), *fields.get("links", ())):
-        _complete(owner)
-    return fields
 
 
 def present(**fields) -> dict:
@@ -293,27 +274,14 @@ def _list(items: Iterable[object]) -> str:
     """Return items as a JSON array, up to a length that several readers at once may have."""
     pieces, size = [], 0
     for item in items:
-        pieces.append(_json.encode(item))
+        pieces.append(encode(item))
         size += len(pieces[-1])
         if size > MOST:
             break
     return f"[{','.join(pieces)}]"
 
 
-def _complete(owner: dict) -> None:
-    """Give attributes without a value an empty one, as in Jaeger's JSON."""
-    for pair in owner.get("attributes", ()):
-        _complete_value(pair.setdefault("value", {}))
-
-
-def _complete_value(value: dict) -> None:
-    _complete({"attributes": value.get("kvlistValue", {}).get("values", ())})
-    for item in value.get("arrayValue", {}).get("values", ()):
-        _complete_value(item)
-
-
 _big = threading.Lock()  # one big span or resource at a time: its text may take 60 MB, and no slow reader is waited for
-_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False)  # in ASCII: other text may take 4 bytes a character
 
 
 def _encoded(value: object) -> Iterator[str]:
@@ -321,7 +289,7 @@ def _encoded(value: object) -> Iterator[str]:
     if isinstance(value, dict):
         yield "{"
         for n, (key, item) in enumerate(value.items()):
-            yield "," * (n > 0) + _json.encode(key) + ":"
+            yield "," * (n > 0) + encode(key) + ":"
             yield from _encoded(item)
         yield "}"
     elif isinstance(value, list):
@@ -333,17 +301,17 @@ def _encoded(value: object) -> Iterator[str]:
     elif isinstance(value, str):
         yield '"'
         for start in range(0, len(value), CHUNK):
-            yield _json.encode(value[start : start + CHUNK])[1:-1]
+            yield encode(value[start : start + CHUNK])[1:-1]
         yield '"'
     else:
-        yield _json.encode(value)
+        yield encode(value)
 
 
 def _shared(kind: type[Message], message: bytes, schema_url: bytes) -> Iterator[str]:
     """Yield what many spans share as JSON, and behind it, where there is one, the member `schemaUrl`."""
     with _big if len(message) + len(schema_url) >= CHUNK else nullcontext():
         fields = MessageToDict(kind.FromString(message))
-        _complete(fields)
+        span_json.complete(fields)
         yield from _encoded(fields)
         if schema_url:
             yield ',"schemaUrl":'
