@@ -3,38 +3,13 @@
 import json
 
 import pytest
-from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from tests.viewer.otlp import attribute, exception, span
+from tests.viewer.otlp import attribute, exception, messages, span
 from viewer.span_json import as_dict, as_text, encode
-
-SCALARS = {
-    FieldDescriptor.TYPE_STRING: st.text(),
-    FieldDescriptor.TYPE_BYTES: st.binary(max_size=20) | st.sampled_from([bytes(8), bytes(16), b"\xab" * 16]),
-    FieldDescriptor.TYPE_BOOL: st.booleans(),
-    FieldDescriptor.TYPE_DOUBLE: st.floats(),
-    FieldDescriptor.TYPE_ENUM: st.integers(-(2**31), 2**31 - 1),
-    FieldDescriptor.TYPE_INT32: st.integers(-(2**31), 2**31 - 1),
-    FieldDescriptor.TYPE_INT64: st.integers(-(2**63), 2**63 - 1),
-    FieldDescriptor.TYPE_UINT32: st.integers(0, 2**32 - 1),
-    FieldDescriptor.TYPE_FIXED32: st.integers(0, 2**32 - 1),
-    FieldDescriptor.TYPE_FIXED64: st.integers(0, 2**64 - 1),
-}
-
-
-def messages(descriptor, depth=4):
-    """Any message of a kind: each of its fields may be set, those too that a later version of OTLP will have."""
-
-    def of_type(field):
-        value = messages(field.message_type, depth - 1) if field.message_type else SCALARS[field.type]
-        return st.lists(value, max_size=3) if field.is_repeated else value
-
-    fields = [field for field in descriptor.fields if depth or not field.message_type]
-    return st.fixed_dictionaries({}, optional={field.name: of_type(field) for field in fields})
 
 
 @given(messages(Span.DESCRIPTOR))

@@ -438,6 +438,11 @@ def found_by(api, **attributes):
         ({"string_value": "200"}, "200"),
         ({"int_value": 200}, "200"),
         ({"int_value": -5}, "-5"),
+        ({"int_value": 0}, "0"),
+        ({"int_value": 2**63 - 1}, str(2**63 - 1)),
+        ({"double_value": 0}, "0"),
+        ({"double_value": -2000}, "-2000"),
+        ({"bytes_value": b"\xdb\x4d\x34"}, "2000"),
         ({"bool_value": True}, "true"),
         ({"bool_value": False}, "false"),
         ({"double_value": 0.1}, "0.1"),
@@ -604,6 +609,12 @@ def test_operations_are_listed_by_name_and_kind(api, store):
 def test_all_operations_of_a_big_trace_are_listed(api, store):
     send(store, request(*(span(f"item {n}") for n in range(150))))
     assert len(api.get("/api/v3/operations?service=shop").json["operations"]) == 150
+
+
+def test_the_list_of_operations_has_a_bound(api, store, monkeypatch):
+    monkeypatch.setattr("viewer.search.MAX_OPERATIONS", 100)
+    send(store, request(*(span(f"item {n}") for n in range(150))))
+    assert len(api.get("/api/v3/operations").json["operations"]) == 100
 
 
 @pytest.mark.parametrize(
