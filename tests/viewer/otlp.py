@@ -71,6 +71,23 @@ def request(*spans, service="shop", scope="tests"):
     return request
 
 
+def shop(failed=False, **fields):
+    """Return the requests of a small trace over two services."""
+    return (
+        request(span("order", id=1, start=0, end=100, **fields), service="shop"),
+        request(
+            span("pay", id=2, parent=1, start=20, end=80, failed=failed, **fields),
+            span("ship", id=3, parent=1, start=82, end=90, **fields),
+            service="bank",
+        ),
+    )
+
+
+def wide(count):
+    """Return the request of a trace with so many spans, all but one side by side."""
+    return request(span("root", id=1), *(span(f"span {n}", id=n, parent=1, start=n) for n in range(2, count + 1)))
+
+
 def field(number, *messages):
     """A message's field as bytes, by its number, with each of `messages` (bytes) in it."""
     made = b""
