@@ -5,6 +5,7 @@ The last is what a Collector's file exporter writes. Specification, "OpenTelemet
 
 import re
 from pathlib import Path
+from typing import BinaryIO
 
 from google.protobuf.message import DecodeError
 
@@ -16,28 +17,34 @@ ANSWER = re.compile(rb'\s*\{\s*"result"\s*:(.*)\}\s*', re.DOTALL)  # of our read
 
 
 def load(store: Store, path: Path) -> None:
-    """Put the spans of a file into the store.
+    """Put the spans of a file into the store. Raises ValueError as `read` does."""
+    try:
+        with path.open("rb") as file:
+            read(store, file)
+    except OSError as error:
+        raise ValueError(error.strerror) from None
+
+
+def read(store: Store, file: BinaryIO) -> None:
+    """Put the spans of an open file into the store.
 
     Raises ValueError, with a line fit for a reader, when it cannot be read, or has no spans. What stands before a line
     that cannot be read is in the store then.
     """
     has_spans = is_read = False
     try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                text = line.removeprefix(BOM) if number == 1 else line
-                if not text.strip():
-                    continue
-                try:
-                    has_spans |= _add(store, text)
-                except DecodeError as error:
-                    if is_read:
-                        raise ValueError(f"line {number}: {error}") from None
-                    # Then it is one request over all lines.
-                    has_spans |= _add(store, text + file.read())
-                is_read = True
-    except OSError as error:
-        raise ValueError(error.strerror) from None
+        for number, line in enumerate(file, 1):
+            text = line.removeprefix(BOM) if number == 1 else line
+            if not text.strip():
+                continue
+            try:
+                has_spans |= _add(store, text)
+            except DecodeError as error:
+                if is_read:
+                    raise ValueError(f"line {number}: {error}") from None
+                # Then it is one request over all lines.
+                has_spans |= _add(store, text + file.read())
+            is_read = True
     except DecodeError as error:
         raise ValueError(str(error)) from None
     if not has_spans:

@@ -7,6 +7,7 @@ first, and then one span at a time, each into its binary encoding.
 import base64
 import json
 import re
+import threading
 from collections.abc import Iterator
 
 from google.protobuf.json_format import ParseDict, ParseError
@@ -21,6 +22,8 @@ MAX_PARTS = 500_000  # objects, arrays and what is in them, of one span, and aro
 MAX_DEPTH = 500  # more than the messages of Protocol Buffers can have
 AROUND_A_SPAN = b"{[{[{["  # the brackets that are open where a span begins
 OPENING = {b"}": ord("{"), b"]": ord("[")}
+
+in_turn = threading.Lock()  # for who reads JSON: one at a time, as it takes a second or more and several times its size
 
 # A bracket or comma, and the texts and other values in front of it; or, where there is none, the rest.
 _TOKEN = re.compile(rb'(?:[^"{}\[\],]++|"(?:[^"\\]++|\\.)*+")*+([{}\[\],])|.+', re.DOTALL)

@@ -33,7 +33,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from werkzeug.exceptions import BadRequest, HTTPException
 
-from viewer import search, serving, span_json
+from viewer import files, otlp_json, search, serving, span_json
 from viewer.span_json import encode
 from viewer.store import Store, Summary
 from viewer.wire import Trace
@@ -52,6 +52,7 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 THREADS = 16  # answers that are made at a time
+FILES = "/viewer/files"  # where the page sends what is dropped on it
 CHUNK = 64_000  # characters of a trace that go out at once
 MOST = 8_000_000  # characters of a list: 1,000 traces take 400,000, but over 100 million with the longest names
 
@@ -62,7 +63,7 @@ def start(store: Store, host: str, port: int, otlp_port: int, http_port: int = 4
     Raises OSError, with a line fit for a reader, when it cannot listen there.
     """
     app = _lists_in_turn(create_app(store, host, otlp_port, http_port))
-    return serving.start(app, host, port, "web", threads=THREADS, max_request_body_size=64_000)  # nobody sends us any
+    return serving.start(app, host, port, "web", threads=THREADS)
 
 
 def _lists_in_turn(app: Callable) -> Callable:
@@ -75,7 +76,7 @@ def _lists_in_turn(app: Callable) -> Callable:
 
     def in_turn(environ, start_response):
         path = environ["PATH_INFO"]
-        if path.startswith("/api/") and not path.startswith("/api/v3/traces/"):
+        if path.startswith("/api/") and not path.startswith("/api/v3/traces"):
             return one_at_a_time(environ, start_response)
         return app(environ, start_response)
 
@@ -94,7 +95,7 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317, htt
         # A site can point its own name at our address (DNS rebinding), but the browser still sends that name.
         if not is_our_name(request.environ.get("HTTP_HOST", ""), host):
             abort(403, "The viewer does not go by this name: see the Host header")
-        if request.method not in ("GET", "HEAD"):
+        if request.path != FILES and request.method not in ("GET", "HEAD"):
             abort(405)
 
     @app.after_request
@@ -126,6 +127,19 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317, htt
     @app.get("/search")
     def jaegers_list_page():
         return "", 307, {"Location": "/"}
+
+    @app.post(FILES)
+    def take_file():
+        """Show a file that was dropped on the page: what `python -m viewer FILE` does."""
+        origin = request.headers.get("Origin")  # browsers name it whenever a page sends
+        if origin is not None and urlsplit(origin).netloc != request.environ["HTTP_HOST"]:
+            abort(403, "Only the viewer's own page may send a file")
+        try:
+            with otlp_json.in_turn:
+                files.read(store, request.environ["wsgi.input"])
+        except ValueError as problem:
+            abort(400, str(problem))
+        return {}
 
     @app.get("/api/v3/services")
     def services():
