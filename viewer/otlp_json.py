@@ -46,7 +46,7 @@ def groups(body: bytes) -> Iterator[Groups]:
                 if encoded:
                     yield group, encoded
     except json.JSONDecodeError as error:
-        raise DecodeError(f"JSON: {error.msg}") from None
+        raise DecodeError(f"this is no JSON: {error.msg}") from None
     except (ValueError, ParseError) as error:
         raise DecodeError(str(error)) from None
     except RecursionError:

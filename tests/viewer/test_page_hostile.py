@@ -99,3 +99,21 @@ def test_a_trace_10000_spans_deep_is_shown(trace):
     expect(page.locator(":focus")).to_have_attribute("aria-level", "10000")
     expect(page.locator(":focus")).to_contain_text("level 10000")
     assert page.locator(":focus .title").bounding_box()["width"] > 30
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_page_elsewhere_may_send_when_its_origin_is_named_and_read_never(start, page, named):
+    elsewhere = page()  # the page of another viewer has an origin of its own
+    origin = elsewhere.viewer.url
+    process = start(
+        "-m", "viewer", VIEWER_OTLP_PORT=0, VIEWER_WEB_PORT=0, VIEWER_CORS_ORIGINS=origin if named else None
+    )
+    otlp, web = process.wait_for(r"HTTP on (\S+)\s.*traces on (\S+)\s").groups()
+    ask = """([url, options]) => fetch(url, options).then((answer) => answer.status, () => "refused")"""
+    send = {"method": "POST", "headers": {"content-type": "application/json"}, "body": "{}"}
+    context = elsewhere.context.browser.new_context(bypass_csp=True)
+    other = context.new_page()
+    other.goto(origin)
+    assert other.evaluate(ask, [f"{otlp}/v1/traces", send]) == (200 if named else "refused")
+    assert other.evaluate(ask, [f"{web}/api/v3/services", {}]) == "refused"
+    context.close()
