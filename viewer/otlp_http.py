@@ -28,7 +28,7 @@ def start(store: Store, host: str, port: int, origins: Collection[str] = ()) -> 
     """
     refuse_taken_localhost(host, port)
     app = create_app(store, origins)
-    return serving.start(app, host, port, "otlp", _Channel, threads=THREADS)
+    return serving.start(app, host, port, "otlp", _Channel, threads=THREADS, max_request_body_size=2**63)  # see Body
 
 
 def read_origins(text: str) -> frozenset[str]:

@@ -52,7 +52,6 @@ def start(app: Callable, host: str, port: int, name: str, channel: type["Channel
         inbuf_overflow=IN_MEMORY,
         outbuf_overflow=IN_MEMORY,
         outbuf_high_watermark=SPOOLED,
-        max_request_body_size=2**63,  # see Body
         **options,
     )
     server.channel_class = channel or Channel

@@ -34,6 +34,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from werkzeug.exceptions import BadRequest, HTTPException
 
 from viewer import files, otlp_json, search, serving, span_json
+from viewer.receiver import MAX_REQUEST
 from viewer.span_json import encode
 from viewer.store import Store, Summary
 from viewer.wire import Trace
@@ -63,7 +64,7 @@ def start(store: Store, host: str, port: int, otlp_port: int, http_port: int = 4
     Raises OSError, with a line fit for a reader, when it cannot listen there.
     """
     app = _lists_in_turn(create_app(store, host, otlp_port, http_port))
-    return serving.start(app, host, port, "web", threads=THREADS)
+    return serving.start(app, host, port, "web", threads=THREADS, max_request_body_size=MAX_REQUEST + 1)
 
 
 def _lists_in_turn(app: Callable) -> Callable:

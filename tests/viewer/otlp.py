@@ -30,8 +30,8 @@ SCALARS = {
 
 
 def attribute(key, value):
-    """Return an attribute with a text."""
-    return KeyValue(key=key, value=AnyValue(string_value=value))
+    """Return an attribute with a text, or another value."""
+    return KeyValue(key=key, value=value if isinstance(value, AnyValue) else AnyValue(string_value=value))
 
 
 def trace_id(number):

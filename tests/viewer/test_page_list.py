@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.support import ROOT
 from tests.viewer.browsing import expect
 from tests.viewer.otlp import attribute, request, shop, span, trace_id
 
@@ -15,6 +16,20 @@ def test_an_empty_list_says_how_to_send_a_first_trace(page):
     expect(empty).to_contain_text("OTLP/HTTP on port 4318")
     expect(empty).to_contain_text("OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318")
     expect(empty).to_contain_text("python client.py test")
+
+
+def test_an_empty_list_points_to_the_experiment_that_explains_a_trace(page):
+    expect(page().locator("#empty .lesson")).to_have_text("docs/experiments.md#1-a-healthy-ping")
+
+
+@pytest.mark.parametrize("template", ["list", "trace"])
+def test_the_experiments_that_the_page_points_to_are_there(template):
+    pointed_to = re.search(r"docs/experiments\.md#([\w-]+)", (ROOT / f"viewer/templates/{template}.html").read_text())[
+        1
+    ]
+    headings = re.findall("^#+ (.*)$", (ROOT / "docs/experiments.md").read_text(), re.MULTILINE)
+    # As GitHub makes an address of a heading.
+    assert pointed_to in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
 def test_a_trace_appears_without_a_reload(page):

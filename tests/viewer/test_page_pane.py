@@ -1,6 +1,7 @@
 """The viewer's page: all about a span."""
 
 import pytest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from tests.viewer.browsing import expect
@@ -147,6 +148,24 @@ def test_the_kinds_of_values_are_told_apart(trace):
     }.items():
         expect(page.told(key).locator(".soft")).to_have_text(words)
     expect(page.told("str.plain").locator(".soft")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("5", AnyValue(int_value=5)),
+        ("-1.5", AnyValue(double_value=-1.5)),
+        ("true", AnyValue(bool_value=True)),
+        ("[5]", AnyValue(array_value=ArrayValue(values=[AnyValue(int_value=5)]))),
+    ],
+)
+def test_a_text_that_looks_like_another_kind_of_value_is_called_a_text(trace, text, other):
+    page = trace(
+        request(span("work", id=1, attributes=[attribute("text", text), attribute("other", other)])), path=f"#{1:016x}"
+    )
+    expect(page.told("text").locator(".soft")).to_have_text("(text)")
+    expect(page.value("other")).to_have_text(text)
+    expect(page.told("other").locator(".soft")).to_have_count(0)
 
 
 def test_json_in_an_attribute_is_laid_out_as_it_was_written(trace):

@@ -12,13 +12,14 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import requests
 from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
 
 from tests.support import free_port, wait_until
 from tests.viewer.otlp import NOON, attribute, request, send, span, trace_id
-from viewer import web
+from viewer import serving, web
 from viewer.store import Store
 from viewer.web import CHUNK, create_app, is_our_name
 from viewer.web import start as start_web
@@ -832,6 +833,20 @@ def settled(function, *arguments):
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux tells how much the system itself holds")
+def test_files_that_are_sent_to_the_page_at_once_have_a_bound(store, monkeypatch):
+    monkeypatch.setattr(serving, "MAX_WAITING", 200_000)
+    address = "127.0.0.1", start_web(store, "127.0.0.1", 0, 4317)
+    url = f"http://127.0.0.1:{address[1]}"
+    body = b'{"resourceSpans":[]}' + b" " * 50_000
+    with socket.create_connection(address) as stalled:
+        head = b"POST /viewer/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\n\r\n"
+        stalled.sendall(head + bytes(199_000))
+        wait_until(lambda: 199_000 in map(len, list(serving.Body.bodies)), "what it sends")
+        assert requests.post(f"{url}/viewer/files", body).status_code == 503
+        assert requests.get(f"{url}/api/v3/services").ok
+    wait_until(lambda: requests.post(f"{url}/viewer/files", body).status_code == 400, "room again: it has no spans")
+
+
 def test_answers_that_nobody_reads_do_not_wait_in_memory(store):
     """What is beyond the system's own buffers is half a megabyte for each of 20 readers here."""
     for service in range(100):

@@ -2,6 +2,8 @@
 
 import { $ } from "./text.js";
 
+const LARGEST = 16 * 1024 * 1024; // bytes, as in receiver.py
+
 const say = (text) => $("dropped").replaceChildren(text);
 
 /** Give the files to the viewer, which has their traces in its list then. */
@@ -17,10 +19,10 @@ async function send(files) {
 
 /** What is wrong with a file, in a line; nothing if it could be taken. */
 async function trouble(file) {
+  if (file.size > LARGEST) return "it has more than 16 MB: show it by python -m viewer FILE";
   try {
     const answer = await fetch("/viewer/files", { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
     if (answer.ok) return "";
-    if (answer.status === 413) return "it has more than 16 MB: show it by python -m viewer FILE";
     if (answer.status === 503) return "the viewer has too much to do: drop it again in a second";
     return (await answer.json()).error.message;
   } catch {

@@ -103,9 +103,15 @@ export function ago(ns) {
 }
 
 const HUES = Array.from({ length: 30 }, (_, n) => 60 + 10 * n); // never the red of errors
-const PLACES = [0, 1].flatMap((tone) => HUES.map((hue) => ({ hue, tone })));
-const apart = (one, other) => Math.abs(one.hue - other.hue) + 30 * Math.abs(one.tone - other.tone);
-const FAR = 40; // from there on two colours are told apart at a glance
+const TONES = [0, -1, 1]; // as bright as most, and more and less so: see style.css
+const PLACES = TONES.flatMap((tone) => HUES.map((hue) => ({ hue, tone })));
+const FAR = 0.08; // from there on two colours are told apart at a glance
+
+/** How far from each other two colours look: their distance in OKLab, with the chroma and the tones of style.css. */
+function apart(one, other) {
+  const angle = ((one.hue - other.hue) * Math.PI) / 180;
+  return Math.hypot(0.11 * (one.tone - other.tone), 2 * 0.11 * Math.sin(angle / 2));
+}
 
 /** The colour that a service has unless another one in its trace has nearly the same. */
 function ownColour(service) {

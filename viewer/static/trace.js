@@ -71,6 +71,7 @@ function show({ services, spanCount, errorSpanCount = 0, maxEndTimeUnixNano = 0,
     usual && `${sayFar(nodes.filter(({ far }) => far))}.`,
   ].filter(Boolean).join(" "));
   $("next-error").disabled = !errorSpanCount;
+  $("lesson").hidden = !errorSpanCount;
   $("found").hidden = false;
   $("grid").style.setProperty("--levels", Math.max(1, Math.min(depth - 1, DEEPEST)));
   const names = new Set(nodes.map(({ service }) => service));

@@ -18,8 +18,14 @@ export function written(value = {}, inside = false) {
 export function remark({ stringValue, bytesValue, ...others } = {}) {
   if (bytesValue !== undefined) return `${(bytesValue.length * 3) / 4 - bytesValue.replace(/[^=]/g, "").length} bytes, in base64`;
   if (stringValue === "") return "(empty)";
-  if (stringValue === undefined && Object.keys(others).length === 0) return "(no value)";
-  return stringValue?.trim() === "" ? `(blank, of length ${stringValue.length})` : "";
+  if (stringValue === undefined) return Object.keys(others).length === 0 ? "(no value)" : "";
+  if (stringValue.trim() === "") return `(blank, of length ${stringValue.length})`;
+  return looksLikeAnotherKind(stringValue) ? "(text)" : "";
+}
+
+/** Whether a text reads like a number, a boolean, an array or a map, which would look the same. */
+function looksLikeAnotherKind(text) {
+  return /^(true|false|NaN|-?Infinity|-?[\d.]+(e[-+]?\d+)?)$/i.test(text) || hasParts({ stringValue: text });
 }
 
 /** Whether the text of a value can be laid out: it is an array, a map, or JSON of one. */

@@ -5,7 +5,7 @@ import { UNITS, between, duration, el, errorMark, named, number, visible } from 
 export const KINDS = ["", "internal", "server", "client", "producer", "consumer"];
 export const DEEPEST = 20; // levels that are indented
 const DOTS = 50; // events of a span that are shown on its bar
-const LEAST = { name: 12, service: 8 }; // characters that a row has room for, however long the other is
+const LEAST = { name: 12, service: 22 }; // characters that a row has room for, however long the other is
 const WHOLE = [[1e9, [1, 2, 5, 10, 15, 30]], [6e10, [1, 2, 5, 10, 15, 30]], [36e11, [1, 2, 3, 6, 12]]];
 
 /** Draw the ticks of a stretch of time: `from` the trace's zero, and of a `length`, in nanoseconds. */
