@@ -55,6 +55,7 @@ def _add(store: Store, text: bytes) -> bool:
     """Put the spans of a request into the store, and return whether there were any."""
     if answer := ANSWER.fullmatch(text):
         text = answer[1]
-    groups = list(otlp_json.groups(text))
-    store.add(groups)
+    with otlp_json.in_turn:
+        groups = list(otlp_json.groups(text))
+        store.add(groups)
     return bool(groups)

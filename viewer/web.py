@@ -33,7 +33,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from werkzeug.exceptions import BadRequest, HTTPException
 
-from viewer import files, otlp_json, search, serving, span_json
+from viewer import files, search, serving, span_json
 from viewer.receiver import MAX_REQUEST
 from viewer.span_json import encode
 from viewer.store import Store, Summary
@@ -136,8 +136,7 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317, htt
         if origin is not None and urlsplit(origin).netloc != request.environ["HTTP_HOST"]:
             abort(403, "Only the viewer's own page may send a file")
         try:
-            with otlp_json.in_turn:
-                files.read(store, request.environ["wsgi.input"])
+            files.read(store, request.environ["wsgi.input"])
         except ValueError as problem:
             abort(400, str(problem))
         return {}
