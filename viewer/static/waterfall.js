@@ -62,7 +62,9 @@ export function cells(node, view, beginning, closed) {
 
 /** The name of a service. Where it is too long its beginning is cut, if all have the same. */
 function serviceName(service, beginning, boundary) {
-  const name = named(service, { class: boundary ? "service" : "service unseen", "--least": Math.min(LEAST.service, service.length) });
+  const telling = service.length - beginning.length; // the characters that the others have not
+  const least = Math.min(LEAST.service, telling + 2);
+  const name = named(service, { class: boundary ? "service" : "service unseen", "--least": least });
   const text = name.textContent;
   if (boundary && beginning) name.replaceChildren(el("span", {}, beginning), el("span", {}, text.slice(beginning.length)));
   return name;
