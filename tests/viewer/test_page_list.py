@@ -3,10 +3,11 @@
 import re
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.support import ROOT
 from tests.viewer.browsing import expect
-from tests.viewer.otlp import attribute, request, shop, span, trace_id
+from tests.viewer.otlp import attribute, case, request, shop, span, trace_id
 
 
 def test_an_empty_list_says_how_to_send_a_first_trace(page):
@@ -285,6 +286,18 @@ def test_the_search_takes_attributes_and_durations_too(page, wanted, names):
     expect(page.locator("#kept")).to_have_text("3 traces kept" if len(names) == 3 else f"{len(names)} of 3 traces")
 
 
+def test_every_one_of_150_names_is_found(page):
+    page = page()
+    page.send(case("15"), request(span("other")))
+    expect(page.traces).to_have_count(2)
+    (trace,) = {summary.trace_id for summary in page.viewer.store.summaries() if summary.span_count > 1}
+    names = [Span.FromString(raw).name for _, spans in page.viewer.store.trace(trace) for raw in spans]
+    for name in (names[1], names[75], names[150]):
+        page.get_by_role("searchbox").fill(name)
+        expect(page.locator("#kept")).to_have_text("1 of 2 traces")
+        expect(page.traces).to_have_text([names[0]])
+
+
 def test_what_the_search_takes_is_explained(page):
     page = page()
     for example in ("http.route=/ping", ">100ms"):
@@ -292,6 +305,14 @@ def test_what_the_search_takes_is_explained(page):
     page.press("?")
     for example in ("http.route=/ping", ">100ms"):
         expect(page.locator("#keys")).to_contain_text(example)
+
+
+@pytest.mark.parametrize(("path", "heading"), [(f"/trace/{trace_id(1)}/", "order"), ("/search", "Traces")])
+def test_jaegers_addresses_lead_to_the_pages(page, path, heading):
+    page = page()
+    page.send(*shop())
+    page.open(path)
+    expect(page.get_by_role("heading", level=1)).to_have_text(heading)
 
 
 def test_traces_with_ids_of_64_bits_are_told_apart(page):
