@@ -98,13 +98,14 @@ def _attributes(owner: Span | Span.Event | Span.Link) -> str:
 
 
 def _attribute(attribute: KeyValue) -> str:
+    key = attribute.key
     value = attribute.value
     kind = value.WhichOneof("value")
-    if attribute.key and not attribute.key_strindex:
+    if key and not attribute.key_strindex:
         if kind == "string_value":
-            return f'{{"key":{quoted(attribute.key)},"value":{{"stringValue":{quoted(value.string_value)}}}}}'
+            return f'{{"key":{quoted(key)},"value":{{"stringValue":{quoted(value.string_value)}}}}}'
         if kind == "int_value":
-            return f'{{"key":{quoted(attribute.key)},"value":{{"intValue":"{value.int_value}"}}}}'
+            return f'{{"key":{quoted(key)},"value":{{"intValue":"{value.int_value}"}}}}'
     # The rest, lists and maps among them, is rare.
     fields = MessageToDict(attribute)
     complete({"attributes": [fields]})
