@@ -15,7 +15,12 @@ const spent = ({ maxEndTimeUnixNano = 0, ...summary }) => between(start(summary)
 
 /** The traces in the order that the reader wants; equal ones stay as they come: newest first. */
 function sorted(summaries) {
-  const measure = { newest: () => 0, longest: (each) => spent(each) || 0, errors: (each) => each.errorSpanCount ?? 0 }[order.value];
+  const measures = {
+    newest: () => 0,
+    longest: (summary) => spent(summary) || 0,
+    errors: (summary) => summary.errorSpanCount ?? 0,
+  };
+  const measure = measures[order.value];
   return summaries.toSorted((a, b) => measure(b) - measure(a));
 }
 
@@ -92,14 +97,20 @@ setInterval(() => {
   for (const row of rows.values()) row.querySelector("time").textContent = ago(start(row.summary));
 }, 1000);
 search.addEventListener("input", changed);
-addEventListener("pageshow", ({ persisted }) => persisted || changed()); // by now the browser has put in the last search
+addEventListener("pageshow", ({ persisted }) => {
+  if (!persisted) changed(); // by now the browser has put in the last search
+});
 $("clear").addEventListener("click", clear);
 order.addEventListener("change", () => {
   asked = true;
   if (latest) paint();
 });
-pause.addEventListener("change", () => pause.checked || ask());
-list.addEventListener("pointerleave", () => latest && paint());
+pause.addEventListener("change", () => {
+  if (!pause.checked) ask();
+});
+list.addEventListener("pointerleave", () => {
+  if (latest) paint();
+});
 list.addEventListener("click", ({ target }) => { // beside the link, unless the reader marks some text
   if (!target.closest("a") && getSelection().isCollapsed) target.closest("li")?.querySelector("a").click();
 });

@@ -70,8 +70,9 @@ function readResource({ resource = {}, scopeSpans = [] }) {
 
 /** Of the spans that have the parent's id: the last one in the same process, else the last one. */
 function findParent(node, candidates = []) {
-  const others = candidates.length > 1 ? (other) => other !== node : () => true;
-  return candidates.findLast((other) => others(other) && other.resource === node.resource) ?? candidates.findLast(others);
+  // Its own id names the span itself, unless another one has it too.
+  const mayBe = (other) => other !== node || candidates.length === 1;
+  return candidates.findLast((other) => mayBe(other) && other.resource === node.resource) ?? candidates.findLast(mayBe);
 }
 
 /** Take the parent from one span of each ring, so that there is a tree. */
@@ -123,8 +124,8 @@ function markFar(found) {
   if (gap < YEAR) return undefined;
   const [before, after] = [timed.slice(0, place), timed.slice(place)];
   const isBefore = before.length <= after.length;
-  for (const node of isBefore ? before : after) node.far = isBefore ? -gap : gap;
-  const usual = isBefore ? after : before;
+  const [far, usual] = isBefore ? [before, after] : [after, before];
+  for (const node of far) node.far = isBefore ? -gap : gap;
   const { start } = usual[0];
   return { start, length: Number(latest(usual, start) - start) };
 }
