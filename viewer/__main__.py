@@ -1,4 +1,4 @@
-"""Start the viewer: `python -m viewer`. It runs until Ctrl+C or SIGTERM."""
+"""Start the viewer: `python -m viewer [FILE ...]`. It runs until Ctrl+C or SIGTERM."""
 
 import argparse
 import contextlib
@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 
 LEAVING = 0.5  # seconds for the requests that are under way, and twice as many for the traces not shown yet
 
@@ -24,15 +25,11 @@ def main() -> None:
 
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, note)
-    argparse.ArgumentParser(
-        prog="python -m viewer",
-        description="Take spans over OTLP, and show their traces here and on a page, until Ctrl+C.",
-        epilog="All settings are environment variables; README.md lists them.",
-    ).parse_args()
+    files = read_arguments()
     give_memory_back()
     allow_many_connections()
     try:
-        run(signals)
+        run(signals, files)
     except ModuleNotFoundError as error:
         sys.exit(f"{error}: pip install -r requirements-demo.txt -c constraints.txt")
 
@@ -58,15 +55,27 @@ def allow_many_connections() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def run(signals: list[int]) -> None:
+def read_arguments() -> list[Path]:
+    """Return the files to show. Prints a help text when that is asked for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m viewer",
+        description="Take spans over OTLP, and show their traces here and on a page, until Ctrl+C.",
+        epilog="All settings are environment variables; README.md lists them.",
+    )
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="saved traces to show too, in OTLP JSON")
+    return parser.parse_args().files
+
+
+def run(signals: list[int], files: list[Path]) -> None:
     """Take spans and show traces until there is something in `signals`, which a signal may put there at any time.
 
-    Ends with status 1 and one line when it cannot start.
+    The traces in `files` are there from the start. Ends with status 1 and one line when it cannot start.
     """
     # Imported only now, so that the signals are in hand by then.
     from rich.console import Console
 
     from viewer import otlp_http, receiver, web
+    from viewer.files import load
     from viewer.store import Store
     from viewer.terminal import Terminal
 
@@ -78,6 +87,11 @@ def run(signals: list[int]) -> None:
         origins = otlp_http.read_origins(os.environ.get("VIEWER_CORS_ORIGINS", ""))
     except ValueError as error:
         sys.exit(f"viewer: VIEWER_CORS_ORIGINS must name origins, separated by commas; {error}")
+    for path in files:
+        try:
+            load(store, path)
+        except ValueError as error:
+            sys.exit(f"viewer: cannot show {path}: {error}")
     try:
         server, otlp_port = receiver.start(store, host, setting("VIEWER_OTLP_PORT", 4317, 0, 65_535))
     except OSError as error:
@@ -110,7 +124,7 @@ Or in any program with OpenTelemetry, for OTLP/gRPC or for OTLP/HTTP:
 OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}
 OTEL_EXPORTER_OTLP_ENDPOINT={address}:{http_port}"""
     terminal = Terminal(store, console, hint)
-    threading.Thread(target=terminal.run, name="terminal", daemon=True).start()
+    threading.Thread(target=terminal.run, args=(bool(files),), name="terminal", daemon=True).start()
     while not (signals or terminal.ended.wait(0.2)):
         pass
     server.stop(LEAVING).wait()

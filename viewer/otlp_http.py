@@ -1,21 +1,14 @@
 """Takes spans over OTLP/HTTP and puts them into the store. OTLP specification, "OTLP/HTTP"."""
 
-import contextlib
 import re
-import threading
 import zlib
 from collections.abc import Callable, Collection
-from typing import ClassVar
-from weakref import WeakSet
 
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import DecodeError, Message
 from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
-from waitress.buffers import OverflowableBuffer
-from waitress.parser import HTTPRequestParser
 from waitress.task import ErrorTask
-from waitress.utilities import Error, RequestEntityTooLarge
 from werkzeug.http import parse_options_header
 from werkzeug.wrappers import Request, Response
 
@@ -26,10 +19,6 @@ from viewer.store import Store
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 OTHER_SIGNALS = ("/v1/metrics", "/v1/logs", "/v1development/profiles")
 THREADS = 16  # requests that wait for their turn to be decoded, and are not in memory yet
-MAX_WAITING = 4 * MAX_REQUEST  # bytes of all requests that are on their way or wait for their turn
-TOO_LARGE = f"more than {MAX_REQUEST:,} bytes"
-
-_decoding_json = threading.Lock()  # one at a time of these too, but for themselves: they take a second or more
 
 
 def start(store: Store, host: str, port: int, origins: Collection[str] = ()) -> int:
@@ -39,7 +28,7 @@ def start(store: Store, host: str, port: int, origins: Collection[str] = ()) -> 
     """
     refuse_taken_localhost(host, port)
     app = create_app(store, origins)
-    return serving.start(app, host, port, "otlp", _Channel, threads=THREADS, max_request_body_size=2**63)  # see _Body
+    return serving.start(app, host, port, "otlp", _Channel, threads=THREADS, max_request_body_size=2**63)  # see Body
 
 
 def read_origins(text: str) -> frozenset[str]:
@@ -95,7 +84,7 @@ def respond(store: Store, request: Request) -> Response:
 
     try:
         if request.mimetype == JSON:
-            with _decoding_json:
+            with otlp_json.in_turn:
                 groups = list(otlp_json.groups(read()))
             with decoding:
                 refused = store.add(groups)
@@ -103,7 +92,7 @@ def respond(store: Store, request: Request) -> Response:
             with decoding:
                 refused = store.add(wire.groups(read()))
     except OverflowError:
-        return refusal(request, 413, TOO_LARGE)
+        return refusal(request, 413, serving.TOO_LARGE)
     except DecodeError as error:
         return refusal(request, 400, f"this is no ExportTraceServiceRequest: {error}")
     return Response(encoded(answer(refused), request.mimetype), mimetype=request.mimetype)
@@ -140,63 +129,10 @@ def unpacked(body: bytes) -> bytes:
     except zlib.error as error:
         raise DecodeError(f"gzip: {error}") from None
     if len(unpacked) > MAX_REQUEST:
-        raise OverflowError(TOO_LARGE)
+        raise OverflowError(serving.TOO_LARGE)
     if not unpacker.eof or unpacker.unused_data:
         raise DecodeError("gzip: cut off, or more than one file")
     return unpacked
-
-
-class _Full(Error):
-    """Refuses a request for now."""
-
-    code = 503
-    reason = "Service Unavailable"
-
-
-class _Body(OverflowableBuffer):
-    """The body of a request as it comes. Where it finds no room it is passed over, so that its sender hears why."""
-
-    bodies: ClassVar[WeakSet["_Body"]] = WeakSet()  # all that are not given up yet
-    error: Error | None = None
-
-    def __init__(self, overflow: int):
-        super().__init__(overflow)
-        self.bodies.add(self)
-
-    def append(self, data: bytes) -> None:
-        if self.error:
-            return
-        if len(self) + len(data) > MAX_REQUEST:
-            self.error = RequestEntityTooLarge(TOO_LARGE)
-        elif sum(map(len, self.bodies)) + len(data) > MAX_WAITING:
-            self.error = _Full("the viewer has too much to do: come again")
-        else:
-            try:
-                super().append(data)
-            except OSError as error:
-                self.error = _Full(f"no room for a temporary file: {error.strerror}")
-        if self.error:
-            self.close()
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            super().close()
-        self.buf, self.strbuf = None, b""
-
-
-class _Request(HTTPRequestParser):
-    """Reads a request, with a _Body of ours for its body."""
-
-    def parse_header(self, header_plus: bytes) -> None:
-        super().parse_header(header_plus)
-        if self.body_rcv is not None:
-            self.body_rcv.buf = _Body(self.adj.inbuf_overflow)
-
-    def received(self, data: bytes) -> int:
-        taken = super().received(data)
-        if self.completed and not self.error and self.body_rcv is not None:
-            self.error = self.body_rcv.buf.error
-        return taken
 
 
 class _Refusal(ErrorTask):
@@ -208,7 +144,7 @@ class _Refusal(ErrorTask):
         body, mimetype = status(mimetype, error.code, error.body)
         self.status = f"{error.code} {error.reason}"
         self.response_headers.append(("Content-Type", mimetype))
-        if isinstance(error, _Full):
+        if isinstance(error, serving.Full):
             self.response_headers.append(("Retry-After", str(COME_AGAIN)))
         self.set_close_on_finish()
         self.content_length = len(body)
@@ -218,10 +154,4 @@ class _Refusal(ErrorTask):
 class _Channel(serving.Channel):
     """A sender's connection."""
 
-    parser_class = _Request
     error_task_class = _Refusal
-
-    def handle_close(self) -> None:
-        super().handle_close()
-        if self.request is not None:
-            self.request.close()

@@ -7,6 +7,7 @@ first, and then one span at a time, each into its binary encoding.
 import base64
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator
 
 from google.protobuf.json_format import ParseDict, ParseError
@@ -21,6 +22,8 @@ MAX_PARTS = 500_000  # objects, arrays and what is in them, of one span, and aro
 MAX_DEPTH = 500  # more than the messages of Protocol Buffers can have
 AROUND_A_SPAN = b"{[{[{["  # the brackets that are open where a span begins
 OPENING = {b"}": ord("{"), b"]": ord("[")}
+
+in_turn = threading.Lock()  # for who reads JSON: one at a time, as it takes a second or more and several times its size
 
 # A bracket or comma, and the texts and other values in front of it; or, where there is none, the rest.
 _TOKEN = re.compile(rb'(?:[^"{}\[\],]++|"(?:[^"\\]++|\\.)*+")*+([{}\[\],])|.+', re.DOTALL)
@@ -43,7 +46,7 @@ def groups(body: bytes) -> Iterator[Groups]:
                 if encoded:
                     yield group, encoded
     except json.JSONDecodeError as error:
-        raise DecodeError(f"JSON: {error.msg}") from None
+        raise DecodeError(f"this is no JSON: {error.msg}") from None
     except (ValueError, ParseError) as error:
         raise DecodeError(str(error)) from None
     except RecursionError:

@@ -38,9 +38,14 @@ class Terminal:
         self._began = self._now = time.monotonic()
         self._refused, self._next_refusal = 0, self._began  # refused spans, how many were said and when to go on
 
-    def run(self) -> None:
-        """Show traces until `leaving` is set, then what is left; then, or when nobody reads any more, set `ended`."""
+    def run(self, saved: bool = False) -> None:
+        """Show traces until `leaving` is set, then what is left; then, or when nobody reads any more, set `ended`.
+
+        saved: nothing will come to the traces that are there now, so they are shown at once.
+        """
         try:
+            if saved:
+                self.show(time.monotonic(), everything=True)
             while not self.leaving.wait(LOOK):
                 self.show(time.monotonic())
             self.show(time.monotonic(), everything=True)

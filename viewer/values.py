@@ -29,7 +29,9 @@ def _plain(value: AnyValue) -> object:
         return [_plain(item) for item in value.array_value.values]
     if kind == "kvlist_value":
         return {pair.key: _plain(pair.value) for pair in value.kvlist_value.values}
-    return kind and getattr(value, kind)
+    if kind in ("string_value", "bool_value", "int_value", "double_value"):
+        return getattr(value, kind)
+    return None
 
 
 def _number(value: float) -> str:

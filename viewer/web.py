@@ -3,7 +3,9 @@
 The API has the paths and JSON shapes of Jaeger 2.21's HTTP api_v3, so that the same script reads Jaeger:
 
     GET /api/v3/services
+    GET /api/v3/operations
     GET /api/v3/traces/{trace_id}
+    GET /api/v3/traces
     GET /api/v3/trace-summaries
 
 What is ours is called `viewer`: the parameters `viewer.search` and `viewer.errors`, and the field `viewer`,
@@ -11,19 +13,17 @@ which a script for Jaeger does not look at. Looser than Jaeger: no parameter is 
 parameter that has no effect here is refused, not passed over. A trace's start is that of its first span.
 """
 
-import base64
-import json
 import re
 import secrets
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, nullcontext
-from datetime import datetime
+from functools import lru_cache
 from ipaddress import ip_address
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from flask import Flask, Response, abort, render_template, request
 from google.protobuf.json_format import MessageToDict
@@ -31,9 +31,11 @@ from google.protobuf.message import Message
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
 
-from viewer import serving
+from viewer import files, search, serving, span_json
+from viewer.receiver import MAX_REQUEST
+from viewer.span_json import encode
 from viewer.store import Store, Summary
 from viewer.wire import Trace
 
@@ -51,6 +53,7 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 THREADS = 16  # answers that are made at a time
+FILES = "/viewer/files"  # where the page sends what is dropped on it
 CHUNK = 64_000  # characters of a trace that go out at once
 MOST = 8_000_000  # characters of a list: 1,000 traces take 400,000, but over 100 million with the longest names
 
@@ -61,7 +64,7 @@ def start(store: Store, host: str, port: int, otlp_port: int, http_port: int = 4
     Raises OSError, with a line fit for a reader, when it cannot listen there.
     """
     app = _lists_in_turn(create_app(store, host, otlp_port, http_port))
-    return serving.start(app, host, port, "web", threads=THREADS, max_request_body_size=64_000)  # nobody sends us any
+    return serving.start(app, host, port, "web", threads=THREADS, max_request_body_size=MAX_REQUEST + 1)
 
 
 def _lists_in_turn(app: Callable) -> Callable:
@@ -74,7 +77,7 @@ def _lists_in_turn(app: Callable) -> Callable:
 
     def in_turn(environ, start_response):
         path = environ["PATH_INFO"]
-        if path.startswith("/api/") and not path.startswith("/api/v3/traces/"):
+        if path.startswith("/api/") and not path.startswith("/api/v3/traces"):
             return one_at_a_time(environ, start_response)
         return app(environ, start_response)
 
@@ -93,13 +96,17 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317, htt
         # A site can point its own name at our address (DNS rebinding), but the browser still sends that name.
         if not is_our_name(request.environ.get("HTTP_HOST", ""), host):
             abort(403, "The viewer does not go by this name: see the Host header")
-        if request.method not in ("GET", "HEAD"):
+        if request.path != FILES and request.method not in ("GET", "HEAD"):
             abort(405)
 
     @app.after_request
     def protect(response):
         response.headers.update(HEADERS)
         return response
+
+    @app.errorhandler(search.BadParameter)
+    def refuse(problem):
+        return error(BadRequest(str(problem)))
 
     @app.errorhandler(HTTPException)
     def error(problem):
@@ -114,6 +121,26 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317, htt
     def trace_page(trace_id):
         return render_template("trace.html")
 
+    @app.get("/trace/<trace_id>/")
+    def trace_page_with_a_slash(trace_id):
+        return "", 308, {"Location": f"/trace/{quote(trace_id, safe='')}"}
+
+    @app.get("/search")
+    def jaegers_list_page():
+        return "", 307, {"Location": "/"}
+
+    @app.post(FILES)
+    def take_file():
+        """Show a file that was dropped on the page: what `python -m viewer FILE` does."""
+        origin = request.headers.get("Origin")  # browsers name it whenever a page sends
+        if origin is not None and urlsplit(origin).netloc != request.environ["HTTP_HOST"]:
+            abort(403, "Only the viewer's own page may send a file")
+        try:
+            files.read(store, request.environ["wsgi.input"])
+        except ValueError as problem:
+            abort(400, str(problem))
+        return {}
+
     @app.get("/api/v3/services")
     def services():
         return json_response(f'{{"services":{_list(store.services())}}}')
@@ -123,23 +150,42 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317, htt
         if not re.fullmatch("[0-9A-Fa-f]{1,32}", trace_id):
             abort(400, "malformed parameter trace_id: not up to 32 hexadecimal digits")
         # They are to help Jaeger find it, and change nothing here.
-        parameters = _camel_case(request.args)
-        _nanoseconds(parameters, "startTime")
-        _nanoseconds(parameters, "endTime")
-        _boolean(parameters, "rawTraces")
+        parameters = search.camel_case(request.args)
+        search.nanoseconds(parameters, "startTime")
+        search.nanoseconds(parameters, "endTime")
+        search.boolean(parameters, "rawTraces")
         found = store.trace(trace_id.lower().zfill(32))
         if found is None:
             abort(404, "No traces found")
-        return json_response(trace_json(found))
+        return json_response(trace_json([found]))
+
+    @lru_cache(maxsize=16)  # a page asks the same again and again
+    def asked(query_string):
+        return search.Search(request.args)
+
+    @app.get("/api/v3/traces")
+    def traces():
+        wanted = asked(request.query_string)
+        found = [summary.trace_id for summary in islice(wanted.find(store), wanted.depth)]
+        if not found:
+            abort(404, "No traces found")
+        return json_response(trace_json(filter(None, map(store.trace, found))))
+
+    @app.get("/api/v3/operations")
+    def operations():
+        parameters = search.camel_case(request.args)
+        found = search.operations(store, parameters.get("service", ""), parameters.get("spanKind", ""))
+        names = _list({"name": name, "spanKind": kind} for name, kind in found)
+        return json_response(f'{{"operations":{names}}}')
 
     @app.get("/api/v3/trace-summaries")
     def trace_summaries():
-        search = Search(request.args)
+        wanted = asked(request.query_string)
         tag = f"{this_run}-{store.revision}"  # read first: it may be older than what follows, never newer
         etag = {"ETag": f'"{tag}"'}
         if tag in request.if_none_match:
             return "", 304, etag
-        found = [summary for summary in store.summaries() if search.matches(summary)]
+        found = list(wanted.find(store))
         viewer = present(
             found=len(found),
             kept=store.kept(),
@@ -147,8 +193,8 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317, htt
             refused=store.refused.count,
             refusedReason=store.refused.reason,
         )
-        summaries = _list(map(summary_json, found[: search.depth]))
-        return json_response(f'{{"summaries":{summaries},"viewer":{_json.encode(viewer)}}}'), etag
+        summaries = _list(map(summary_json, found[: wanted.depth]))
+        return json_response(f'{{"summaries":{summaries},"viewer":{encode(viewer)}}}'), etag
 
     return app
 
@@ -163,49 +209,6 @@ def is_our_name(header: str, host: str) -> bool:
         return ip_address(name).is_loopback or ip_address(host).is_unspecified
     except ValueError:
         return False
-
-
-class Search:
-    """What a request for summaries asks for. Aborts with 400 when it cannot be had."""
-
-    OFFERED = ("serviceName", "operationName", "startTimeMin", "startTimeMax", "searchDepth", "numTraces", "rawTraces")
-
-    def __init__(self, parameters: Mapping[str, str]):
-        parameters = _camel_case(parameters)
-        for name in parameters:
-            if name.startswith("query.") and name.removeprefix("query.") not in self.OFFERED:
-                abort(400, f"unsupported parameter {name}")
-        self.service = parameters.get("query.serviceName")
-        self.operation = parameters.get("query.operationName")
-        self.earliest = _nanoseconds(parameters, "query.startTimeMin")
-        self.latest = _nanoseconds(parameters, "query.startTimeMax")
-        if None not in (self.earliest, self.latest) and self.earliest >= self.latest:
-            abort(400, "query.startTimeMin must be before query.startTimeMax")
-        _boolean(parameters, "query.rawTraces")  # which has no effect on summaries, in Jaeger neither
-        depth = parameters.get("query.searchDepth") or parameters.get("query.numTraces") or "100"
-        if not re.fullmatch("[0-9]{1,9}", depth) or int(depth) == 0:
-            abort(400, "malformed parameter query.searchDepth: not a number from 1 to 999,999,999")
-        self.depth = int(depth)
-        self.text = parameters.get("viewer.search", "").strip().casefold()
-        self.errors = parameters.get("viewer.errors") == "true"
-
-    def matches(self, summary: Summary) -> bool:
-        """Return whether the trace is one of those asked for."""
-        services = [name for name, _, _ in summary.services]
-        return (
-            (not self.service or self.service in services)
-            and (not self.operation or any(self._is_operation(*each) for each in summary.operations))
-            and (self.earliest is None or summary.start_ns >= self.earliest)
-            and (self.latest is None or summary.start_ns <= self.latest)
-            and (not self.errors or summary.error_count > 0)
-            and (
-                self.text in summary.trace_id
-                or any(self.text in name.casefold() for name in chain(services, *summary.operations))
-            )
-        )
-
-    def _is_operation(self, service: str, name: str) -> bool:
-        return name == self.operation and self.service in (None, service)
 
 
 def summary_json(summary: Summary) -> dict:
@@ -229,10 +232,10 @@ def summary_json(summary: Summary) -> dict:
     )
 
 
-def trace_json(trace: Trace) -> Iterator[str]:
-    """Yield `{"result": …}` with the trace as OTLP JSON, in pieces: a big one would be hundreds of MB."""
+def trace_json(traces: Iterable[Trace]) -> Iterator[str]:
+    """Yield `{"result": …}` with the traces as OTLP JSON, in pieces: a big one would be hundreds of MB."""
     pieces, size = [], 0
-    for piece in _trace_pieces(trace):
+    for piece in _trace_pieces(traces):
         pieces.append(piece)
         size += len(piece)
         if size > CHUNK:
@@ -241,12 +244,9 @@ def trace_json(trace: Trace) -> Iterator[str]:
     yield "".join(pieces)
 
 
-def _trace_pieces(trace: Trace) -> Iterator[str]:
-    by_resource = defaultdict(list)
-    for group, spans in trace:
-        by_resource[group.resource, group.resource_schema].append((group, spans))
+def _trace_pieces(traces: Iterable[Trace]) -> Iterator[str]:
     yield '{"result":{"resourceSpans":['
-    for r, (resource, groups) in enumerate(by_resource.items()):
+    for r, (resource, groups) in enumerate(chain.from_iterable(map(_by_resource, traces))):
         yield "," * (r > 0) + '{"resource":'
         yield from _shared(Resource, *resource)
         yield ',"scopeSpans":['
@@ -257,31 +257,21 @@ def _trace_pieces(trace: Trace) -> Iterator[str]:
             for n, raw in enumerate(spans):
                 yield "," * (n > 0)
                 if len(raw) < CHUNK:
-                    yield _json.encode(span_json(Span.FromString(raw)))
+                    yield span_json.as_text(Span.FromString(raw))
                 else:
                     with _big:
-                        yield from _encoded(span_json(Span.FromString(raw)))
+                        yield from _encoded(span_json.as_dict(Span.FromString(raw)))
             yield "]}"
         yield "]}"
     yield "]}}"
 
 
-def span_json(span: Span) -> dict:
-    """Return a span as OTLP JSON: protobuf's, but with enums as numbers and ids in hexadecimal.
-
-    As in Jaeger's, a status is there also when it is not set, and an id of zeros is left out.
-    """
-    fields = MessageToDict(span, use_integers_for_enums=True)
-    fields.setdefault("status", {})
-    for owner in (fields, *fields.get("links", ())):
-        for name in ("traceId", "spanId", "parentSpanId"):
-            if name in owner:
-                owner[name] = base64.b64decode(owner[name]).hex()
-                if not owner[name].strip("0"):
-                    del owner[name]
-    for owner in (fields, *fields.get("events", ()), *fields.get("links", ())):
-        _complete(owner)
-    return fields
+def _by_resource(trace: Trace) -> Iterable[tuple[tuple[bytes, bytes], Trace]]:
+    """The groups of a trace by their resource and its schema's URL."""
+    by_resource = defaultdict(list)
+    for group, spans in trace:
+        by_resource[group.resource, group.resource_schema].append((group, spans))
+    return by_resource.items()
 
 
 def present(**fields) -> dict:
@@ -298,27 +288,14 @@ def _list(items: Iterable[object]) -> str:
     """Return items as a JSON array, up to a length that several readers at once may have."""
     pieces, size = [], 0
     for item in items:
-        pieces.append(_json.encode(item))
+        pieces.append(encode(item))
         size += len(pieces[-1])
         if size > MOST:
             break
     return f"[{','.join(pieces)}]"
 
 
-def _complete(owner: dict) -> None:
-    """Give attributes without a value an empty one, as in Jaeger's JSON."""
-    for pair in owner.get("attributes", ()):
-        _complete_value(pair.setdefault("value", {}))
-
-
-def _complete_value(value: dict) -> None:
-    _complete({"attributes": value.get("kvlistValue", {}).get("values", ())})
-    for item in value.get("arrayValue", {}).get("values", ()):
-        _complete_value(item)
-
-
 _big = threading.Lock()  # one big span or resource at a time: its text may take 60 MB, and no slow reader is waited for
-_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False)  # in ASCII: other text may take 4 bytes a character
 
 
 def _encoded(value: object) -> Iterator[str]:
@@ -326,7 +303,7 @@ def _encoded(value: object) -> Iterator[str]:
     if isinstance(value, dict):
         yield "{"
         for n, (key, item) in enumerate(value.items()):
-            yield "," * (n > 0) + _json.encode(key) + ":"
+            yield "," * (n > 0) + encode(key) + ":"
             yield from _encoded(item)
         yield "}"
     elif isinstance(value, list):
@@ -338,44 +315,18 @@ def _encoded(value: object) -> Iterator[str]:
     elif isinstance(value, str):
         yield '"'
         for start in range(0, len(value), CHUNK):
-            yield _json.encode(value[start : start + CHUNK])[1:-1]
+            yield encode(value[start : start + CHUNK])[1:-1]
         yield '"'
     else:
-        yield _json.encode(value)
+        yield encode(value)
 
 
 def _shared(kind: type[Message], message: bytes, schema_url: bytes) -> Iterator[str]:
     """Yield what many spans share as JSON, and behind it, where there is one, the member `schemaUrl`."""
     with _big if len(message) + len(schema_url) >= CHUNK else nullcontext():
         fields = MessageToDict(kind.FromString(message))
-        _complete(fields)
+        span_json.complete(fields)
         yield from _encoded(fields)
         if schema_url:
             yield ',"schemaUrl":'
             yield from _encoded(schema_url.decode(errors="replace"))
-
-
-def _camel_case(parameters: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameters that are set, by their names. Jaeger takes the older snake_case ones too."""
-    older_first = sorted(parameters.items(), key=lambda item: "_" not in item[0])
-    return {re.sub("_(.)", lambda _: _[1].upper(), name): value for name, value in older_first if value}
-
-
-def _boolean(parameters: Mapping[str, str], name: str) -> None:
-    """Refuse what Jaeger cannot read as a boolean."""
-    if not re.fullmatch("1|t|T|true|TRUE|True|0|f|F|false|FALSE|False", parameters.get(name, "true")):
-        abort(400, f"malformed parameter {name}: neither true nor false")
-
-
-def _nanoseconds(parameters: Mapping[str, str], name: str) -> int | None:
-    """Return a time in RFC 3339 as nanoseconds since 1970. Python's own stop at microseconds."""
-    value = parameters.get(name)
-    if not value:
-        return None
-    try:
-        seconds, fraction, zone = re.fullmatch(
-            r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", value, re.ASCII
-        ).groups("0")
-        return int(datetime.fromisoformat(seconds + zone).timestamp()) * 10**9 + int(fraction.ljust(9, "0"))
-    except (AttributeError, ValueError):
-        abort(400, f"malformed parameter {name}: not a time like 2026-11-22T12:00:00Z")

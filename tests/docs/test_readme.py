@@ -1,12 +1,16 @@
 """What the README and the docs show is true."""
 
+import argparse
 import re
 import shlex
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support import ROOT, MongoDB, Process, Redis, clean_environment, free_port
 from tests.test_trace import KINDS
+from viewer.store import Store
+from viewer.web import create_app
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```\n(.*?)^```$", README, re.M | re.S)
@@ -82,6 +86,17 @@ def test_the_help_is_what_the_client_prints(start):
     assert client.wait() == 0
     assert client.err == ""
     assert block("usage: client.py") == f"$ python client.py --help\n{client.out}"
+
+
+def test_the_form_of_a_search_is_answered():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("-G", dest="url")
+    parser.add_argument("-d", "--data-urlencode", action="append", dest="parameters")
+    options = parser.parse_args(shlex.split(block("query.startTimeMin=").replace("\\\n", ""))[1:])
+    query = dict(each.split("=", 1) for each in options.parameters)
+    assert {"query.startTimeMin", "query.startTimeMax"} < query.keys()  # which Jaeger wants
+    answer = create_app(Store()).test_client().get(urlsplit(options.url).path, query_string=query)
+    assert answer.json["summaries"] == []
 
 
 def test_every_make_target_it_names_exists():

@@ -5,7 +5,9 @@ import itertools
 import json
 from pathlib import Path
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.json_format import ParseDict
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -13,11 +15,23 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 
 NOON = 1_700_000_000_000_000_000  # in nanoseconds since 1970
 ids = itertools.count(1)
+SCALARS = {
+    FieldDescriptor.TYPE_STRING: st.text(),
+    FieldDescriptor.TYPE_BYTES: st.binary(max_size=20) | st.sampled_from([bytes(8), bytes(16), b"\xab" * 16]),
+    FieldDescriptor.TYPE_BOOL: st.booleans(),
+    FieldDescriptor.TYPE_DOUBLE: st.floats(),
+    FieldDescriptor.TYPE_ENUM: st.integers(-(2**31), 2**31 - 1),
+    FieldDescriptor.TYPE_INT32: st.integers(-(2**31), 2**31 - 1),
+    FieldDescriptor.TYPE_INT64: st.integers(-(2**63), 2**63 - 1),
+    FieldDescriptor.TYPE_UINT32: st.integers(0, 2**32 - 1),
+    FieldDescriptor.TYPE_FIXED32: st.integers(0, 2**32 - 1),
+    FieldDescriptor.TYPE_FIXED64: st.integers(0, 2**64 - 1),
+}
 
 
 def attribute(key, value):
-    """Return an attribute with a text."""
-    return KeyValue(key=key, value=AnyValue(string_value=value))
+    """Return an attribute with a text, or another value."""
+    return KeyValue(key=key, value=value if isinstance(value, AnyValue) else AnyValue(string_value=value))
 
 
 def trace_id(number):
@@ -55,6 +69,23 @@ def request(*spans, service="shop", scope="tests"):
     scope_spans = resource_spans.scope_spans.add(spans=spans)
     scope_spans.scope.name = scope
     return request
+
+
+def shop(failed=False, **fields):
+    """Return the requests of a small trace over two services."""
+    return (
+        request(span("order", id=1, start=0, end=100, **fields), service="shop"),
+        request(
+            span("pay", id=2, parent=1, start=20, end=80, failed=failed, **fields),
+            span("ship", id=3, parent=1, start=82, end=90, **fields),
+            service="bank",
+        ),
+    )
+
+
+def wide(count):
+    """Return the request of a trace with so many spans, all but one side by side."""
+    return request(span("root", id=1), *(span(f"span {n}", id=n, parent=1, start=n) for n in range(2, count + 1)))
 
 
 def field(number, *messages):
@@ -105,3 +136,14 @@ def case(name):
         return fields | {key: base64.b64encode(bytes.fromhex(fields[key])).decode() for key in ids}
 
     return ParseDict(json.loads(path.read_text(), object_hook=with_bytes), ExportTraceServiceRequest())
+
+
+def messages(descriptor, depth=4):
+    """Return what makes any message of a kind: each of its fields may be set, those of a later OTLP too."""
+
+    def of_type(field):
+        value = messages(field.message_type, depth - 1) if field.message_type else SCALARS[field.type]
+        return st.lists(value, max_size=3) if field.is_repeated else value
+
+    fields = [field for field in descriptor.fields if depth or not field.message_type]
+    return st.fixed_dictionaries({}, optional={field.name: of_type(field) for field in fields})

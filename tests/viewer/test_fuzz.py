@@ -13,7 +13,9 @@ from rich.console import Console
 from tests.viewer.otlp import attribute, exception, request, send, span
 from viewer import receiver, web
 from viewer.picture import Picture
+from viewer.search import Search, operations
 from viewer.store import Store
+from viewer.tree import may_grow
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 TAKEN_OR_TOLD = {grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT}
@@ -58,11 +60,15 @@ def viewer():
 
 
 def show_everything(store):
-    """Draw and write out each trace that is kept, as the terminal and the page do."""
+    """Draw, write out and look through each trace that is kept, as the terminal and the page do."""
+    wanted = {"query.attributes": '{"a":"b"}', "query.durationMin": "1ns", "viewer.search": "x"}
+    assert len(list(Search(wanted).find(store))) <= store.kept()
+    assert len(operations(store)) >= bool(store.kept())
     for summary in store.summaries():
         trace = store.trace(summary.trace_id)
+        may_grow(trace)
         assert Picture(summary, trace, Console(file=io.StringIO(), width=80), {}).draw().plain
-        assert json.loads("".join(web.trace_json(trace)))["result"]["resourceSpans"]
+        assert json.loads("".join(web.trace_json([trace])))["result"]["resourceSpans"]
         json.dumps(web.summary_json(summary), allow_nan=False)
 
 

@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from tests.support import wait_until
 from tests.viewer.otlp import request, span, trace_id
 from tests.viewer.test_otlp_json import as_json
-from viewer import otlp_http
+from viewer import otlp_http, otlp_json, serving
 from viewer.store import Store
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
@@ -238,9 +238,9 @@ def begun(length):
 
 
 def test_when_it_is_full_senders_are_told_to_come_again(store, connect, post, monkeypatch):
-    monkeypatch.setattr(otlp_http, "MAX_WAITING", 200_000)
+    monkeypatch.setattr(serving, "MAX_WAITING", 200_000)
     stalled = connect(begun(200_000) + bytes(199_000))
-    wait_until(lambda: 199_000 in map(len, list(otlp_http._Body.bodies)), "what it sends")
+    wait_until(lambda: 199_000 in map(len, list(serving.Body.bodies)), "what it sends")
     body = request(span("x" * 50_000)).SerializeToString()
     answer = post(body)
     assert answer.status_code == 503
@@ -275,7 +275,7 @@ def test_senders_that_stall_keep_nobody_waiting(store, connect, post):
 
 
 def test_json_which_takes_longer_keeps_the_others_from_nothing(store, port, post):
-    with ThreadPoolExecutor(1) as sender, otlp_http._decoding_json:
+    with ThreadPoolExecutor(1) as sender, otlp_json.in_turn:
         json = sender.submit(requests.post, f"http://127.0.0.1:{port}/v1/traces", "{}", headers={"Content-Type": JSON})
         assert post(request(span()).SerializeToString()).ok
         assert not json.done()

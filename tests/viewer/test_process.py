@@ -402,6 +402,28 @@ def test_whatever_eight_requests_in_json_hold_at_once_the_memory_is_bounded(view
     assert most_memory(process) < 500_000_000
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda: of_a_span(b'{"x":[' + b'{"":0},' * 2_300_000 + b"0]}"),
+        lambda: of_a_span((IDS + b"x" * 400 + b'"},') * 30_000 + b"{}"),
+        lambda: b'{"result":' + of_a_span(IDS + b"x" * 15_000_000 + "😀".encode() + b'"}') + b"}",
+        lambda: b"{}\n" * 100_000,
+        lambda: b"[\n" * 8_000_000,
+    ],
+    ids=["a span", "many spans", "a long name", "many lines", "no lines after all"],
+)
+def test_whatever_eight_files_hold_at_once_the_memory_is_bounded(viewer, body):
+    web_port = free_port()
+    process = viewer(VIEWER_WEB_PORT=web_port)
+    process.wait_for(READY)
+    url, file = f"http://127.0.0.1:{web_port}/viewer/files", body()
+    with ThreadPoolExecutor(8) as senders:
+        answers = senders.map(lambda _: requests.post(url, file, timeout=100), range(8))
+        assert {answer.status_code for answer in answers} <= {200, 400, 503}
+    assert most_memory(process) < 500_000_000
+
+
 @pytest.mark.parametrize("place", ["resource", "scope"])
 def test_big_resources_and_scopes_are_read_one_at_a_time(viewer, port, place):
     web_port = free_port()

@@ -12,13 +12,14 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import requests
 from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
 
 from tests.support import free_port, wait_until
 from tests.viewer.otlp import NOON, attribute, request, send, span, trace_id
-from viewer import web
+from viewer import serving, web
 from viewer.store import Store
 from viewer.web import CHUNK, create_app, is_our_name
 from viewer.web import start as start_web
@@ -366,8 +367,16 @@ def test_the_older_names_of_the_parameters_still_work(api, store):
         "query.startTimeMax=2023-13-14T00:00:00Z",
         "query.startTimeMax=2023-11-14T00:00:00",
         "query.startTimeMin=2023-11-14T00:00:00Z&query.startTimeMax=2023-11-14T00:00:00Z",
-        "query.attributes=%7B%7D",
-        "query.durationMin=1s",
+        "query.filter=%7B%7D",
+        "query.attributes=http.route",
+        "query.attributes=[]",
+        "query.attributes=false",
+        'query.attributes={"a":1}',
+        'query.attributes={"a":["b"]}',
+        "query.durationMin=1",
+        "query.durationMin=1.5.5s",
+        "query.durationMax=1s and more",
+        "query.durationMax=%D9%A3s",  # a 3 that is not one of ASCII's
         "query.rawTraces=maybe",
     ],
 )
@@ -405,6 +414,217 @@ def test_whatever_is_new_changes_the_tag(api, store):
 def test_a_tag_of_an_earlier_run_does_not_count(api):
     tag = create_app(Store()).test_client().get(SUMMARIES).headers["ETag"]
     assert api.get(SUMMARIES, headers={"If-None-Match": tag}).status_code == 200
+
+
+# What is looked for in the spans
+
+
+def with_value(**value):
+    """Return a span with an attribute `it` of this value."""
+    return span(attributes=[KeyValue(key="it", value=AnyValue(**value))])
+
+
+def found_by(api, **attributes):
+    """Return whether a trace has these attributes."""
+    return found(api, query__attributes=json.dumps(attributes)) != []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"string_value": "/ping"}, "/ping"),
+        ({"string_value": "ping"}, "ping"),  # which could be base64
+        ({"string_value": "größer 😀"}, "größer 😀"),
+        ({"string_value": ""}, ""),
+        ({"string_value": "200"}, "200"),
+        ({"int_value": 200}, "200"),
+        ({"int_value": -5}, "-5"),
+        ({"int_value": 0}, "0"),
+        ({"int_value": 2**63 - 1}, str(2**63 - 1)),
+        ({"double_value": 0}, "0"),
+        ({"double_value": -2000}, "-2000"),
+        ({"bytes_value": b"\xdb\x4d\x34"}, "2000"),
+        ({"bool_value": True}, "true"),
+        ({"bool_value": False}, "false"),
+        ({"double_value": 0.1}, "0.1"),
+        ({"double_value": 5}, "5"),
+        ({"double_value": 0.00001}, "0.00001"),
+        ({"double_value": 1e-7}, "1e-7"),
+        ({"double_value": 1e21}, "1e+21"),
+        ({"bytes_value": b"hello"}, "aGVsbG8="),
+        ({"array_value": ArrayValue(values=[AnyValue(string_value="a, b"), AnyValue(int_value=1)])}, '["a, b",1]'),
+        ({"kvlist_value": KeyValueList(values=[attribute("a", "b")])}, '{"a":"b"}'),
+        ({}, ""),
+    ],
+)
+def test_a_value_of_any_type_is_found_by_its_text(api, store, value, text):
+    send(store, request(with_value(**value)))
+    assert found_by(api, it=text)
+    assert not found_by(api, it=text + "x")
+    assert not found_by(api, other=text)
+
+
+def test_an_attribute_is_found_wherever_it_stands(api, store):
+    text = [attribute("key", "value")]
+    send(store, request(span(trace=1, attributes=text)))
+    send(store, request(span(trace=2, events=[Span.Event(attributes=text)])))
+    send(store, request(span(trace=3, links=[Span.Link(attributes=text)])))
+    in_resource, in_scope = request(span(trace=4)), request(span(trace=5))
+    in_resource.resource_spans[0].resource.attributes.extend(text)
+    in_scope.resource_spans[0].scope_spans[0].scope.attributes.extend(text)
+    send(store, in_resource)
+    send(store, in_scope)
+    send(store, request(span(trace=6, attributes=[attribute("value", "key")])))
+    assert found(api, query__attributes='{"key":"value"}') == [5, 4, 3, 2, 1]
+    assert found(api, query__attributes='{"resource.key":"value"}') == [4]
+
+
+def test_all_that_is_asked_for_must_be_in_one_span(api, store):
+    a, b = attribute("a", "1"), attribute("b", "2")
+    send(store, request(span("one", trace=1, attributes=[a, b]), span("two", trace=1)))
+    send(store, request(span("one", trace=2, attributes=[a]), span("two", trace=2, attributes=[b], end=1_000)))
+    assert found(api, query__attributes='{"a":"1","b":"2"}') == [1]
+    assert found(api, query__attributes='{"b":"2"}', query__operationName="two") == [2]
+    assert found(api, query__attributes='{"b":"2"}', query__operationName="one") == [1]
+    assert found(api, query__attributes='{"a":"1"}', query__durationMin="1s") == []
+    assert found(api, query__attributes='{"a":"1"}', query__serviceName="shop") == [2, 1]
+    assert found(api, query__attributes='{"a":"1"}', query__serviceName="bank") == []
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({"error": "true"}, [2]),
+        ({"error": "false"}, [3, 1]),
+        ({"error": "perhaps"}, []),
+        ({"span.kind": "server"}, [1]),
+        ({"span.kind": "CLIENT"}, [2]),
+        ({"span.kind": "unspecified"}, [3]),
+        ({"span.status": "error"}, [2]),
+        ({"span.status": "ok"}, [3]),
+        ({"span.status": "unset"}, [1]),
+        ({"scope.name": "tests"}, [2, 1]),
+        ({"scope.name": "others"}, [3]),
+        ({"scope.version": "2"}, []),
+    ],
+)
+def test_what_jaeger_calls_an_attribute_is_one(api, store, attributes, expected):
+    send(store, request(span(trace=1, kind=2), span(trace=2, kind=3, failed=True)))
+    send(store, request(span(trace=3, status={"code": 1}), scope="others"))
+    assert found(api, query__attributes=json.dumps(attributes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "expected"),
+    [
+        ("100ms", None, [3, 2]),
+        ("100.000001ms", None, [3]),
+        ("0.1s", "1s", [2]),
+        (None, "50ms", [1]),
+        ("1m", None, [3]),
+        ("1h", None, []),
+        ("1m30s", None, [3]),
+        ("1m30s1ns", None, []),
+        ("100000us", "100000µs", [2]),
+        ("100000000ns", "100000000ns", [2]),
+        (".1s", "1.s", [2]),
+        ("0", "0s", [3, 2, 1]),
+        ("-1s", None, [3, 2, 1]),
+        (None, "-1s", []),
+    ],
+)
+def test_a_duration_narrows_to_the_traces_with_a_span_of_it(api, store, least, most, expected):
+    send(store, request(span(trace=1, end=50), span(trace=2, end=100), span(trace=3, end=90_000)))
+    durations = {"query__durationMin": least, "query__durationMax": most}
+    assert found(api, **{name: value for name, value in durations.items() if value}) == expected
+
+
+def test_a_span_without_a_time_has_no_duration(api, store):
+    send(store, request(span(trace=1), span(trace=1, start_time_unix_nano=0)))
+    assert found(api, query__durationMin="1s") == []
+
+
+def test_what_a_summary_has_no_room_for_is_found(api, store):
+    send(
+        store,
+        request(*(span(f"item {n}", trace=1) for n in range(150)), span("\N{GREEK SMALL LETTER PI} " * 150, trace=1)),
+    )
+    for n in range(150):
+        send(store, request(span("work", trace=2), service=f"service {n}"))
+    send(store, request(span(trace=3)))
+    assert found(api, query__operationName="item 149") == [1]
+    assert found(api, query__operationName="\N{GREEK SMALL LETTER PI} " * 150) == [1]
+    assert found(api, query__operationName="item 150") == []
+    assert found(api, query__serviceName="service 149") == [2]
+    assert found(api, query__serviceName="service 149", query__operationName="item 149") == []
+    assert found(api, viewer__search="ITEM 149") == [1]
+    assert found(api, viewer__search="Service 149") == [2]
+    assert found(api, viewer__search="item 150") == []
+
+
+def test_the_end_of_a_long_name_is_found(api, store):
+    send(store, request(span("x" * 1_000 + "end")))
+    assert found(api, viewer__search="xend") == [1]
+    assert found(api, query__operationName="x" * 1_000 + "end") == [1]
+    assert found(api, query__operationName="x" * 1_000 + "bend") == []
+
+
+def test_a_trace_that_grows_is_looked_at_again(api, store):
+    send(store, request(span(trace=1)))
+    assert not found_by(api, late="yes")
+    send(store, request(span(trace=1, attributes=[attribute("late", "yes")])))
+    assert found_by(api, late="yes")
+
+
+def test_the_traces_that_fit_come_as_one(api, store):
+    for number in (1, 2, 3):
+        send(store, request(span(f"n{number}", trace=number, attributes=[attribute("odd", str(number % 2))])))
+    answer = api.get("/api/v3/traces", query_string={"query.attributes": '{"odd":"1"}'})
+    spans = [group["scopeSpans"][0]["spans"][0]["name"] for group in answer.json["result"]["resourceSpans"]]
+    assert spans == ["n3", "n1"]
+    answer = api.get("/api/v3/traces", query_string={"query.searchDepth": 1})
+    assert answer.json == api.get(f"/api/v3/traces/{trace_id(3)}").json
+
+
+def test_no_traces_that_fit_are_404_in_jaegers_shape(api):
+    answer = api.get("/api/v3/traces?query.serviceName=none")
+    assert (answer.status_code, answer.json) == (404, {"error": {"httpCode": 404, "message": "No traces found"}})
+
+
+def test_operations_are_listed_by_name_and_kind(api, store):
+    send(store, request(span("pay", trace=1, kind=3), span("pay", trace=2, kind=3), span("pay", kind=2)))
+    send(store, request(span("work"), service="bank"))
+
+    def operations(**query):
+        answer = api.get("/api/v3/operations", query_string=query).json["operations"]
+        return [(each["name"], each["spanKind"]) for each in answer]
+
+    assert operations(service="shop") == [("pay", "client"), ("pay", "server")]
+    assert operations(service="shop", spanKind="server") == operations(service="shop", span_kind="server")
+    assert operations(service="shop", spanKind="server") == [("pay", "server")]
+    assert operations(service="bank") == [("work", "internal")]
+    assert operations(service="none") == []
+    assert operations() == [("pay", "client"), ("pay", "server"), ("work", "internal")]
+
+
+def test_all_operations_of_a_big_trace_are_listed(api, store):
+    send(store, request(*(span(f"item {n}") for n in range(150))))
+    assert len(api.get("/api/v3/operations?service=shop").json["operations"]) == 150
+
+
+def test_the_list_of_operations_has_a_bound(api, store, monkeypatch):
+    monkeypatch.setattr("viewer.search.MAX_OPERATIONS", 100)
+    send(store, request(*(span(f"item {n}") for n in range(150))))
+    assert len(api.get("/api/v3/operations").json["operations"]) == 100
+
+
+@pytest.mark.parametrize(
+    ("path", "place"), [("/trace/abc/", "/trace/abc"), ("/trace/a%22%3Cb/", "/trace/a%22%3Cb"), ("/search", "/")]
+)
+def test_jaegers_other_addresses_lead_to_the_page(api, path, place):
+    answer = api.get(path)
+    assert answer.status_code in (307, 308)
+    assert answer.headers["Location"] == place
 
 
 # Who may read it
@@ -613,6 +833,20 @@ def settled(function, *arguments):
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux tells how much the system itself holds")
+def test_files_that_are_sent_to_the_page_at_once_have_a_bound(store, monkeypatch):
+    monkeypatch.setattr(serving, "MAX_WAITING", 200_000)
+    address = "127.0.0.1", start_web(store, "127.0.0.1", 0, 4317)
+    url = f"http://127.0.0.1:{address[1]}"
+    body = b'{"resourceSpans":[]}' + b" " * 50_000
+    with socket.create_connection(address) as stalled:
+        head = b"POST /viewer/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\n\r\n"
+        stalled.sendall(head + bytes(199_000))
+        wait_until(lambda: 199_000 in map(len, list(serving.Body.bodies)), "what it sends")
+        assert requests.post(f"{url}/viewer/files", body).status_code == 503
+        assert requests.get(f"{url}/api/v3/services").ok
+    wait_until(lambda: requests.post(f"{url}/viewer/files", body).status_code == 400, "room again: it has no spans")
+
+
 def test_answers_that_nobody_reads_do_not_wait_in_memory(store):
     """What is beyond the system's own buffers is half a megabyte for each of 20 readers here."""
     for service in range(100):

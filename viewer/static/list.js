@@ -2,9 +2,10 @@
 
 import { onKeys } from "./keys.js";
 import { watch } from "./live.js";
-import { $, ago, arrange, between, chips, count, duration, el, errorMark, moment, named, number } from "./text.js";
+import { parse } from "./search.js";
+import { $, ago, arrange, between, chips, count, duration, el, errorMark, moment, named, number, shortId } from "./text.js";
 
-const [list, search, pause] = ["traces", "search", "pause"].map($);
+const [list, search, pause, order] = ["traces", "search", "pause", "order"].map($);
 const rows = new Map(); // trace id -> its <li>
 let latest; // what the viewer said last
 let asked = true; // whether the reader waits for the answer, and wants the rows to move
@@ -12,9 +13,21 @@ let asked = true; // whether the reader waits for the answer, and wants the rows
 const start = ({ minStartTimeUnixNano = 0 }) => BigInt(minStartTimeUnixNano);
 const spent = ({ maxEndTimeUnixNano = 0, ...summary }) => between(start(summary), BigInt(maxEndTimeUnixNano));
 
+/** The traces in the order that the reader wants; equal ones stay as they come: newest first. */
+function sorted(summaries) {
+  const measures = {
+    newest: () => 0,
+    longest: (summary) => spent(summary) || 0,
+    errors: (summary) => summary.errorSpanCount ?? 0,
+  };
+  const measure = measures[order.value];
+  return summaries.toSorted((a, b) => measure(b) - measure(a));
+}
+
 /** Bring the page up to date. Nothing moves under the reader's pointer: what is new waits until it leaves. */
 function paint() {
-  const { summaries, viewer: { found = 0, kept = 0, dropped, refused } } = latest;
+  const { viewer: { found = 0, kept = 0, dropped, refused } } = latest;
+  const summaries = sorted(latest.summaries);
   const news = summaries.filter((summary) => rows.get(summary.traceId)?.content !== JSON.stringify(summary));
   const held = news.length > 0 && !asked && list.matches(":hover") && matchMedia("(hover)").matches; // a finger never leaves
   $("waiting").textContent = held ? `${number(news.length)} more when the pointer leaves the list` : "";
@@ -25,7 +38,7 @@ function paint() {
   const shares = summaries.map((summary) => spent(summary) || 0);
   const longest = Math.max(1, ...shares);
   for (const [i, { traceId }] of summaries.entries()) rows.get(traceId).style.setProperty("--share", shares[i] / longest);
-  const narrowed = [...new FormData(search).values()].some((wanted) => wanted.trim());
+  const narrowed = Object.keys(asking()).length > 0;
   $("kept").textContent = [
     narrowed ? `${number(found)} of ${count(kept, "trace")}` : `${count(kept, "trace")} kept`,
     found > summaries.length && `the newest ${number(summaries.length)} shown`,
@@ -52,13 +65,20 @@ function fill(row, summary) {
     el("span", { class: "errors bad" }, ...(errorSpanCount ? [errorMark(), count(errorSpanCount, "error")] : [])),
     el("span", { class: "duration" }, duration(spent(summary))),
     el("time", { title: moment(start(summary)) }, ago(start(summary))),
-    el("code", { title: traceId }, traceId.slice(0, 8)),
+    el("code", { title: traceId }, shortId(traceId)),
     el("div", { class: "chips" }, ...chips(services)),
   );
   if (focused) row.querySelector("a").focus({ preventScroll: true });
 }
 
-const ask = watch(() => `/api/v3/trace-summaries?query.searchDepth=1000&${new URLSearchParams(new FormData(search))}`, (answer) => {
+/** What the reader looks for, as parameters of the API. */
+function asking() {
+  const { wanted, errors } = Object.fromEntries(new FormData(search));
+  return { ...parse(wanted), ...(errors && { "viewer.errors": true }) };
+}
+
+const address = () => `/api/v3/trace-summaries?${new URLSearchParams({ "query.searchDepth": 1000, ...asking() })}`;
+const ask = watch(address, (answer) => {
   latest = answer;
   paint();
 }, () => !pause.checked);
@@ -77,10 +97,20 @@ setInterval(() => {
   for (const row of rows.values()) row.querySelector("time").textContent = ago(start(row.summary));
 }, 1000);
 search.addEventListener("input", changed);
-addEventListener("pageshow", ({ persisted }) => persisted || changed()); // by now the browser has put in the last search
+addEventListener("pageshow", ({ persisted }) => {
+  if (!persisted) changed(); // by now the browser has put in the last search
+});
 $("clear").addEventListener("click", clear);
-pause.addEventListener("change", () => pause.checked || ask());
-list.addEventListener("pointerleave", () => latest && paint());
+order.addEventListener("change", () => {
+  asked = true;
+  if (latest) paint();
+});
+pause.addEventListener("change", () => {
+  if (!pause.checked) ask();
+});
+list.addEventListener("pointerleave", () => {
+  if (latest) paint();
+});
 list.addEventListener("click", ({ target }) => { // beside the link, unless the reader marks some text
   if (!target.closest("a") && getSelection().isCollapsed) target.closest("li")?.querySelector("a").click();
 });

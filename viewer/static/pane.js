@@ -1,45 +1,54 @@
 // Everything that is known about one span.
 
-import { between, count, duration, el, hue, moment, named, visible } from "./text.js";
-import { KINDS } from "./waterfall.js";
+import { between, count, duration, el, moment, named, visible } from "./text.js";
+import { hasParts, laidOut, remark, written } from "./values.js";
+import { KINDS, notes } from "./waterfall.js";
 
 const MANY = 100; // attributes, events or links that are shown
 const LONG = 10_000; // characters of a value that are shown
+const SHORT = 40; // characters that need no laying out
 
-const soft = (text) => el("span", { class: "soft" }, text);
+const soft = (words) => words && el("span", { class: "soft" }, words);
+const note = (words) => el("span", { class: "note" }, words);
 
-/** Fill `content` with a span of a trace. */
-export function showSpan(content, node, { first }, traceId) {
-  const { span, service, resource, scope, start, from, length } = node;
+/** Fill `content` with a span of a trace, whose service has this colour. */
+export function showSpan(content, node, { zero, first, total }, traceId, colour) {
+  const { span, service, resource, scope, start, from, length, shared } = node;
   const { status, events = [], links = [] } = span;
   const dropped = ["Attributes", "Events", "Links"].filter((what) => span[`dropped${what}Count`]);
+  const outside = (event) => {
+    const at = between(first, BigInt(event.timeUnixNano ?? 0));
+    return (at < 0 || at > total) && note("outside the trace");
+  };
   content.replaceChildren(
     el("h2", {}, named(span.name)),
-    el("p", { class: "chips" }, el("span", { class: "chip", "--hue": hue(service) }, named(service)), KINDS[span.kind] ?? ""),
+    el("p", { class: "chips" },
+      el("span", { class: "chip", ...colour }, named(service)), KINDS[span.kind] ?? "", ...notes(node).map(note)),
     table([
       ["Status", el("span", { class: status.code === 2 && "bad" }, ["Unset", "OK", "Error"][status.code ?? 0] ?? "")],
-      ["Message", value(status.message)],
+      ["Message", text(status.message)],
       ["Start", ...(start ? [moment(start), soft(`${duration(from)} into the trace`)] : ["not set"])],
       ["Duration", duration(length)],
-      ["Span id", ...toCopy(node.id, "span id")],
+      ["Span id", el("code", {}, node.id), copyButton(node.id, "the span id"), shared > 1 && soft(`shared by ${shared} spans`)],
       ["Parent", ...parent(node)],
-      ["Trace id", ...toCopy(traceId, "trace id")],
-      ["Trace state", value(span.traceState)],
-      ["Not sent", value(dropped.map((what) => count(span[`dropped${what}Count`], what.toLowerCase().slice(0, -1))).join(", "))],
-      ["Link", el("a", { href: `#${node.id}` }, "to this span")],
+      ["Trace id", el("code", {}, traceId), copyButton(traceId, "the trace id")],
+      ["Trace state", text(span.traceState)],
+      ["Not sent", text(dropped.map((what) => count(span[`dropped${what}Count`], what.toLowerCase().slice(0, -1))).join(", "))],
+      ["Link", el("a", { href: `#${node.key}` }, "to this span")],
     ]),
     ...section("Events", ...events.slice(0, MANY).map((event) =>
-      article(event, named(event.name), soft(`at ${duration(between(first, BigInt(event.timeUnixNano ?? 0)))}`))), more(events)),
+      article(event, named(event.name), soft(`at ${duration(between(zero, BigInt(event.timeUnixNano ?? 0)))}`), outside(event))), more(events)),
     ...section("Attributes", ...attributes(span)),
     ...section("Links", ...links.slice(0, MANY).map((link) => article(link, ...linked(link))), more(links)),
-    ...section("Resource", ...attributes(resource)),
-    ...section("Scope", table([["Name", value(scope.name)], ["Version", value(scope.version)]]), ...attributes(scope)),
+    ...section("Resource", ...attributes(resource), droppedOf(resource)),
+    ...section("Scope", table([["Name", text(scope.name)], ["Version", text(scope.version)]]), ...attributes(scope), droppedOf(scope)),
   );
 }
 
-function parent({ span, parent, orphan }) {
-  if (orphan) return [el("code", {}, span.parentSpanId), el("span", { class: "note" }, "missing")];
-  return [parent ? el("a", { href: `#${parent.id}` }, named(parent.span.name)) : soft("none")];
+function parent({ span, parent, orphan, circular }) {
+  if (orphan) return [el("code", {}, span.parentSpanId)];
+  if (circular) return [el("a", { href: `#${span.parentSpanId}` }, el("code", {}, span.parentSpanId))];
+  return [parent ? el("a", { href: `#${parent.key}` }, named(parent.span.name)) : soft("none")];
 }
 
 /** Where a link leads. Its ids may be anything, or missing. */
@@ -50,42 +59,60 @@ const linked = ({ traceId = "", spanId = "" }) => [
 
 /** A heading and what is below it; nothing when there is nothing below. */
 const section = (title, ...content) =>
-  (content.some(({ textContent }) => textContent) ? [el("section", {}, el("h3", {}, title), ...content)] : []);
+  (content.some((each) => each?.textContent) ? [el("section", {}, el("h3", {}, title), ...content)] : []);
 
 /** An event or a link, under a heading. */
-const article = (item, ...head) => el("article", {}, el("h4", {}, ...head), ...attributes(item));
+const article = (item, ...head) => el("article", {}, el("h4", {}, ...head), ...attributes(item), droppedOf(item));
+
+/** How many attributes of a resource, a scope, an event or a link its sender left out. */
+const droppedOf = ({ droppedAttributesCount: dropped }) => dropped > 0 && soft(`${count(dropped, "attribute")} not sent`);
 
 const more = (items) => items.length > MANY && soft(`and ${items.length - MANY} more: see the download`);
 
 /** The attributes of whatever has some. Whether a convention is old or new makes no difference. */
-const attributes = ({ attributes = [] }) =>
-  [table(attributes.slice(0, MANY).map((item) => [item.key, value(written(item.value) || "(empty)")])), more(attributes)];
+const attributes = ({ attributes = [] }) => [table(attributes.slice(0, MANY).map(({ key, value }) => [key, ...valueOf(value, key)])), more(attributes)];
 
 /** A table of names and what belongs to them; without those to which nothing does. */
-const table = (rows) => el("dl", {}, ...rows.filter(([, content]) => content).map(([name, ...content]) =>
+const table = (rows) => el("dl", {}, ...rows.filter(([, ...content]) => content.some(Boolean)).map(([name, ...content]) =>
   el("div", {}, el("dt", {}, named(name)), el("dd", {}, ...content))));
 
-/** An OTLP AnyValue as text. */
-function written(value = {}) {
-  const [[kind, content] = []] = Object.entries(value);
-  const { values = [] } = content ?? {};
-  if (kind === "arrayValue") return `[${values.map(written).join(", ")}]`;
-  if (kind === "kvlistValue") return `{${values.map(({ key = "", value }) => `${key}: ${written(value)}`).join(", ")}}`;
-  return String(content ?? "");
+/** The value of an attribute as it was sent, and what can be done with it. */
+function valueOf(value, key) {
+  const all = written(value);
+  const shown = text(all.trim() ? all : all && `"${all}"`);
+  return [shown, soft(remark(value)), layOutButton(value, all, shown), all && copyButton(all, `the value of ${visible(key)}`, "small quiet")];
 }
 
 /** Text that keeps its lines; nothing for no text. */
-function value(text = "") {
-  const all = text.length > LONG && soft(`${count(text.length, "character")} in all: see the download`);
-  const shown = visible(text, { lines: true, limit: LONG });
-  return text && el("span", { class: text.includes("\n") ? "value lines" : "value", dir: "auto" }, shown, all);
+function text(content = "") {
+  return content && fillWith(el("span", { dir: "auto" }), content);
 }
 
-function toCopy(text, what) {
-  const button = el("button", { type: "button", class: "copy", "aria-label": `Copy the ${what}` }, "copy");
-  button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(text);
-    button.ariaLabel = button.textContent = "copied";
+function fillWith(element, content) {
+  const all = content.length > LONG && soft(`${count(content.length, "character")} in all: see the download`);
+  element.className = content.includes("\n") ? "value lines" : "value";
+  element.replaceChildren(...[visible(content, { lines: true, limit: LONG }), all].filter(Boolean));
+  return element;
+}
+
+/** Lays out a value that has parts, and puts it back as it was sent. */
+function layOutButton(value, content, shown) {
+  if (content.length <= SHORT || content.length > LONG || !hasParts(value)) return false;
+  const button = el("button", { type: "button", class: "small", "aria-pressed": "false" }, "lay out");
+  button.addEventListener("click", () => {
+    const wanted = button.ariaPressed === "false";
+    button.ariaPressed = wanted;
+    fillWith(shown, wanted ? laidOut(content) : content);
   });
-  return [el("code", {}, text), navigator.clipboard && button]; // which is there on localhost, and over HTTPS
+  return button;
+}
+
+function copyButton(content, what, kind = "small") {
+  const button = el("button", { type: "button", class: kind, "aria-label": `Copy ${what}` }, "copy");
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(content);
+    button.textContent = "copied";
+    button.ariaLabel = `Copied ${what}`;
+  });
+  return navigator.clipboard && button; // which is there on localhost, and over HTTPS
 }

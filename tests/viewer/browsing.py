@@ -1,0 +1,93 @@
+"""A page of the viewer in a real browser, as the tests use it."""
+
+import json
+import os
+import re
+
+import pytest
+
+from tests.viewer.otlp import send
+from viewer import web
+from viewer.store import Store
+
+IN_CI = os.environ.get("CI") == "true"
+if not IN_CI:
+    pytest.importorskip("playwright", reason="pip install -r requirements-test.txt")
+from axe_playwright_python.sync_playwright import Axe  # noqa: E402, F401
+from playwright.sync_api import expect  # noqa: E402
+
+expect.set_options(timeout=10_000)
+
+
+class Viewer:
+    """A page served from a store of our own, for what needs no other process. `clear()` is a fresh start."""
+
+    def __init__(self):
+        self.store = Store()
+        self.otlp_port = 4318
+        self.url = f"http://127.0.0.1:{web.start(self.store, '127.0.0.1', 0, self.otlp_port)}"
+
+    def clear(self, **bounds):
+        before = self.store.revision
+        self.store.__init__(**bounds)
+        self.store.revision = before + 1  # the browser still has the old list
+
+    def send(self, *requests):
+        for each in requests:
+            send(self.store, each)
+
+
+class Page:
+    """A page of one viewer, and what went wrong on it."""
+
+    def __init__(self, page, viewer):
+        self.page, self.viewer, self.problems = page, viewer, []
+        page.on("console", lambda line: line.type in ("error", "warning") and self.problems.append(line.text))
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("request", lambda made: made.url.startswith(viewer.url) or self.problems.append(made.url))
+        self.press = page.keyboard.press
+
+    def __getattr__(self, name):
+        return getattr(self.page, name)
+
+    def send(self, *requests):
+        self.viewer.send(*requests)
+
+    def open(self, path="/"):
+        self.page.goto(self.viewer.url + path)
+        return self
+
+    @property
+    def traces(self):
+        """The names in the list of traces."""
+        return self.page.locator("#traces a")
+
+    @property
+    def rows(self):
+        """The rows of the waterfall."""
+        return self.page.locator("#grid .row:not([hidden])")
+
+    def row(self, name):
+        """The row of the span with this name."""
+        return self.rows.filter(has=self.page.locator(".title", has_text=re.compile(f"^{re.escape(name)}$")))
+
+    def tree(self):
+        """The waterfall as a list of (level, name)."""
+        return [(int(row.get_attribute("aria-level")), row.locator(".title").inner_text()) for row in self.rows.all()]
+
+    @property
+    def notes(self):
+        """What is said in the rows of the waterfall besides name and service."""
+        return self.rows.locator(".note")
+
+    def pane(self):
+        return self.page.locator("#pane")
+
+    def told(self, key):
+        """What the pane says about `key`."""
+        line = self.pane().locator("dl > div").filter(has=self.page.locator(f"dt bdi:text-is({json.dumps(key)})"))
+        return line.locator("dd").first
+
+    def value(self, key):
+        """The value of the attribute `key` in the pane."""
+        return self.told(key).locator(".value")
