@@ -1,7 +1,7 @@
 """The semantic conventions: which attributes a span has, what an error is called, and what must not be in either."""
 
 import re
-from collections.abc import Mapping
+from collections import UserDict
 from contextlib import contextmanager
 from functools import cached_property
 from urllib.parse import urlsplit
@@ -48,28 +48,22 @@ def http_client_attributes(url):
 
 
 def http_server_attributes(request):
-    """Return the attributes (Mapping) of a span around the answer to a flask.Request ("HTTP server")."""
+    """Return the attributes (dict) of a span around the answer to a flask.Request ("HTTP server")."""
     return WhenRead(lambda: read_server_attributes(request))
 
 
-class WhenRead(Mapping):
-    """What `make()` returns, made when somebody first looks: at a span that is not recorded nobody does."""
+class WhenRead(UserDict):
+    """The dict that `make()` returns, made when somebody first looks: for a span that is not recorded nobody does."""
 
     def __init__(self, make):
         self.make = make
 
     @cached_property
-    def made(self):
+    def data(self):
         return self.make()
 
-    def __getitem__(self, key):
-        return self.made[key]
-
-    def __iter__(self):
-        return iter(self.made)
-
-    def __len__(self):
-        return len(self.made)
+    def __or__(self, more):
+        return self.data | more
 
 
 def read_server_attributes(request):
