@@ -15,7 +15,7 @@ from benchmarks.cost.sink import Sink
 from benchmarks.cost.variants import VARIANTS
 from tests.support import MongoDB, Process, Redis, free_port
 
-COUNT = 100
+COUNT = 50
 PINGS = Path(__file__).with_name("pings.py")
 STEADY = {
     "PYTHONHASHSEED": "0",
@@ -31,13 +31,13 @@ def can_count() -> bool:
 
 def count(variant, program, pings, backend, settings):
     """Return the instructions (int) of a process of its own with so many pings."""
-    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", variant.python, PINGS]
+    command = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null", variant.python, PINGS]
     command += [variant.folder, program, pings, variant.every]
     environment = variant.environment(backend, **STEADY, **settings)
     with Process(*command, *["--automatic"] * variant.instrumented, env=environment) as process:
         if process.wait(600):
             raise RuntimeError(process.output)
-        return int(re.search(r"Collected : (\d+)", process.err)[1])
+        return int(re.search(r"I +refs: +([\d,]+)", process.err)[1].replace(",", ""))
 
 
 def instructions_per_ping(variant, program, backend, settings, pings=COUNT):
