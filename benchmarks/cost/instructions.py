@@ -31,7 +31,14 @@ def can_count() -> bool:
 
 def count(variant, program, pings, backend, settings):
     """Return the instructions (int) of a process of its own with so many pings."""
-    command = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null", variant.python, PINGS]
+    command = [
+        "valgrind",
+        "--tool=cachegrind",
+        "--cache-sim=no",
+        "--cachegrind-out-file=/dev/null",
+        variant.python,
+        PINGS,
+    ]
     command += [variant.folder, program, pings, variant.every]
     environment = variant.environment(backend, **STEADY, **settings)
     with Process(*command, *["--automatic"] * variant.instrumented, env=environment) as process:
