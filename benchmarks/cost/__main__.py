@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from benchmarks.cost import scale, table
+from benchmarks.cost import pictures, scale, table
 from benchmarks.cost.sink import Sink
 from tests.support import ROOT, MongoDB, Redis, free_port
 
@@ -17,7 +17,7 @@ PARTS = {"table": table, "scale": scale}
 def main():
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.cost")
     parser.add_argument("part", nargs="*", help="table (default; five minutes), scale (ten more)")
-    parser.add_argument("--short", action="store_true", help="too short for its figures to mean anything")
+    parser.add_argument("--short", action="store_true", help="no instructions, and too short to mean anything")
     parser.add_argument("--results", type=Path, metavar="FOLDER", default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
     if unknown := set(options.part) - set(PARTS):
@@ -30,11 +30,14 @@ def main():
             sink = stack.enter_context(Sink())
             redis = stack.enter_context(Redis(free_port(), folder))
             mongodb = stack.enter_context(MongoDB(free_port(), folder))
-            short = {"rounds": 1, "seconds": 0.3, "pings": 5} if options.short else {}
+            short = {"rounds": 1, "seconds": 0.3, "counting": False} if options.short else {}
             results = PARTS[name].measure(sink, {"REDIS_URL": redis.url, "MONGODB_URI": mongodb.uri}, **short)
-        saved = options.results / f"{name}.json"
-        saved.write_text(json.dumps(results, indent=1) + "\n")
-        print(f"\n{PARTS[name].table(results)}\n\nSaved as {saved}", flush=True)
+        text = "\n\n".join(PARTS[name].tables(results).values())
+        (options.results / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
+        (options.results / f"{name}.md").write_text(f"{text}\n")
+        for file, picture in pictures.PARTS[name](results).items():
+            (options.results / file).write_text(picture)
+        print(f"\n{text}\n\nSaved in {options.results}, with pictures", flush=True)
 
 
 main()

@@ -7,6 +7,7 @@ import statistics
 import time
 from concurrent import futures
 
+from benchmarks.cost import parts
 from benchmarks.cost.instructions import COUNT, can_count, instructions_per_ping
 from benchmarks.cost.servers import server
 from benchmarks.cost.sink import Sink
@@ -33,13 +34,11 @@ RELIEF = {  # what is tried when the exporter cannot follow, with 100 spans in e
 }
 
 
-def count_instructions(backend: str, points: list[dict], pings: int) -> list[float | None]:
+def count_instructions(backend: str, points: list[dict]) -> list[float]:
     """Return the instructions per request of the server of many.py, with the settings of each point."""
-    if not can_count():
-        return [None] * len(points)
     variant = Variant("many")
     with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        counted = [pool.submit(instructions_per_ping, variant, MANY, backend, each, pings) for each in points]
+        counted = [pool.submit(instructions_per_ping, variant, MANY, backend, each, COUNT // 2) for each in points]
         return [each.result() for each in counted]
 
 
@@ -95,7 +94,7 @@ def workers(sink: Sink, settings: dict, rounds: int, seconds: float) -> dict:
     return figures
 
 
-def measure(sink: Sink, settings: dict, rounds: int = 5, seconds: float = 1.5, pings: int = COUNT) -> dict:
+def measure(sink: Sink, settings: dict, rounds: int = 5, seconds: float = 1.5, counting: bool = True) -> dict:
     """Return all that the scale's tables show; `settings` name the two databases."""
     results = {"run": the_run() | {"rounds": rounds, "seconds": seconds}}
     print("Sizes of a batch", flush=True)
@@ -106,10 +105,13 @@ def measure(sink: Sink, settings: dict, rounds: int = 5, seconds: float = 1.5, p
     variant = Variant("many")
     results["many"] = {str(spans): lost(sink, variant, 2 * seconds, SPANS=spans) for spans in SPANS}
     results["relief"] = {name: lost(sink, variant, 2 * seconds, SPANS=100, **more) for name, more in RELIEF.items()}
-    print("Counting instructions", flush=True)
     points = [{"SPANS": str(spans), "ATTRIBUTES": "5"} for spans in SPANS]
     points += [{"SPANS": "10", "ATTRIBUTES": str(attributes)} for attributes in ATTRIBUTES]
-    counted = count_instructions(sink.endpoint, points, max(1, pings // 2))
+    counted, results["parts"] = [None] * len(points), {}
+    if counting and can_count():
+        print("Counting instructions", flush=True)
+        counted = count_instructions(sink.endpoint, points)
+        results["parts"] = parts.measure(sink.endpoint)
     results["instructions by spans"] = dict(zip(map(str, SPANS), counted[: len(SPANS)], strict=True))
     results["instructions by attributes"] = dict(zip(map(str, ATTRIBUTES), counted[len(SPANS) :], strict=True))
     return results
@@ -117,7 +119,7 @@ def measure(sink: Sink, settings: dict, rounds: int = 5, seconds: float = 1.5, p
 
 def thousands(instructions: float | None) -> str:
     """Return a number of instructions in thousands, in words."""
-    return "no valgrind" if instructions is None else f"{instructions / 1e3:,.0f} thousand"
+    return "not counted" if instructions is None else f"{instructions / 1e3:,.0f} thousand"
 
 
 def lost_in_words(figure: dict) -> str:
@@ -127,8 +129,8 @@ def lost_in_words(figure: dict) -> str:
     return f"{1 - figure['came'] / figure['made']:.1%}" if figure["came"] < figure["made"] else "none"
 
 
-def table(results: dict) -> str:
-    """Return the tables of a run in Markdown."""
+def tables(results: dict) -> dict[str, str]:
+    """Return the tables of a run in Markdown, by name."""
     none = results["batches"]["none"]
     sizes = []
     for name, turns in results["batches"].items():
@@ -157,12 +159,13 @@ def table(results: dict) -> str:
         [name, f"{figure['rate']:.0f}", f"{figure['spans']:,.0f}", lost_in_words(figure)]
         for name, figure in results["relief"].items()
     ]
-    return "\n\n".join(
-        [
-            markdown(["by hand, with", "p99, 1 connection", "× none", "pings/s, 8 connections", "× none"], sizes),  # noqa: RUF001
-            markdown(["workers", "none, pings/s", "by hand, pings/s", "ratio", "spans lost"], by_workers),
-            markdown(["spans of a request", "instructions", "requests/s", "spans/s that arrive", "lost"], by_spans),
-            markdown(["attributes of a span", "instructions of a span"], by_attributes),
-            markdown(["100 spans in each request", "requests/s", "spans/s that arrive", "lost"], relief),
-        ]
-    )
+    header = ["by hand, with", "p99, 1 connection", "× none", "pings/s, 8 connections", "× none"]  # noqa: RUF001
+    return {
+        "batches": markdown(header, sizes),
+        "workers": markdown(["workers", "none, pings/s", "by hand, pings/s", "ratio", "spans lost"], by_workers),
+        "spans": markdown(
+            ["spans of a request", "instructions", "requests/s", "spans/s that arrive", "lost"], by_spans
+        ),
+        "attributes": markdown(["attributes of a span", "instructions of a span"], by_attributes),
+        "relief": markdown(["100 spans in each request", "requests/s", "spans/s that arrive", "lost"], relief),
+    }

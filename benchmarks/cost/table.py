@@ -12,7 +12,7 @@ from concurrent import futures
 from importlib.metadata import version
 
 from benchmarks.cost import moments
-from benchmarks.cost.instructions import COUNT, PINGS, can_count, instructions_per_ping
+from benchmarks.cost.instructions import PINGS, can_count, instructions_per_ping
 from benchmarks.cost.servers import server
 from benchmarks.cost.variants import VARIANTS
 from tests.support import Process
@@ -37,20 +37,16 @@ def percentile(values: list[float], share: float) -> float:
     return sorted(values)[int(len(values) * share)]
 
 
-def count_instructions(backend: str, settings: dict, pings: int) -> dict[str, dict[str, float | None]]:
-    """Return the instructions per ping of server and client, by variant; None where there is no valgrind."""
-    programs = "server", "client"
-    if not can_count():
-        print("No instructions are counted: there is no valgrind here (on Debian: apt install valgrind).", flush=True)
-        return {program: {variant.name: None for variant in VARIANTS} for program in programs}
+def count_instructions(backend: str, settings: dict) -> dict[str, dict[str, float]]:
+    """Return the instructions per ping of server and client, by variant."""
     with server(VARIANTS[0], backend, **settings) as pinged, futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         settings = settings | {"DESTINATION_URL": f"http://127.0.0.1:{pinged.port}/ping"}
         counted = {
             program: {
-                variant.name: pool.submit(instructions_per_ping, variant, program, backend, settings, pings)
+                variant.name: pool.submit(instructions_per_ping, variant, program, backend, settings)
                 for variant in VARIANTS
             }
-            for program in programs
+            for program in ("server", "client")
         }
         return {program: {name: each.result() for name, each in by.items()} for program, by in counted.items()}
 
@@ -115,18 +111,24 @@ def run_clients(sink, settings: dict, rounds: int, pings: int) -> dict[str, dict
     return figures
 
 
-def measure(sink, settings: dict, rounds: int = 5, seconds: float = 1.5, pings: int = COUNT) -> dict:
-    """Return all that the table shows; `settings` name the two databases."""
+def measure(sink, settings: dict, rounds: int = 5, seconds: float = 1.5, counting: bool = True) -> dict:
+    """Return all that the tables show; `settings` name the two databases.
+
+    Without `counting`, or valgrind, no instructions are in it.
+    """
     results = {"run": the_run() | {"rounds": rounds, "seconds": seconds}}
-    print("Counting instructions", flush=True)
-    counted = count_instructions(sink.endpoint, settings, pings)
+    counted = {}
+    if counting and can_count():
+        print("Counting instructions", flush=True)
+        counted = count_instructions(sink.endpoint, settings)
+    elif counting:
+        print("No instructions are counted: there is no valgrind here (on Debian: apt install valgrind).", flush=True)
     print("Loading the servers", flush=True)
     results["server"] = load_servers(sink, settings, rounds, seconds)
     print("Running the clients", flush=True)
-    results["client"] = run_clients(sink, settings, rounds, pings=10 * pings)
-    for program, by in counted.items():
-        for name, instructions in by.items():
-            results[program][name]["instructions"] = instructions
+    results["client"] = run_clients(sink, settings, rounds, pings=round(300 * seconds))
+    for program, variant in itertools.product(("server", "client"), VARIANTS):
+        results[program][variant.name]["instructions"] = counted.get(program, {}).get(variant.name)
     print("Starting, leaving, waiting for the page", flush=True)
     results["moments"] = moments.measure(sink.endpoint, settings, times=min(rounds, 3))
     return results
@@ -151,7 +153,7 @@ def rows(results: dict, program: str) -> list[list[str]]:
         lines.append([what, unit.format(statistics.median(base)), *(cell(get(figures[name]), base) for name in others)])
 
     if none["instructions"] is None:
-        lines.append(["instructions", *["no valgrind"] * len(VARIANTS)])
+        lines.append(["**instructions**", *["not counted"] * len(VARIANTS)])
     else:
         line = [f"{figures[name]['instructions'] / none['instructions']:.2f}" for name in others]
         lines.append(["**instructions**", f"{none['instructions'] / 1e6:.2f} million", *line])
@@ -175,14 +177,15 @@ def markdown(header: list[str], lines: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in [header, ["---"] * len(header), *lines])
 
 
-def table(results: dict) -> str:
-    """Return the tables of a run in Markdown: server, client, and the waits."""
-    variants = ["none", *(f"{variant.name}, × none" for variant in VARIANTS[1:])]  # noqa: RUF001
-    parts = [
-        markdown([f"the {program}, per ping", *variants], rows(results, program)) for program in ("server", "client")
-    ]
+def tables(results: dict) -> dict[str, str]:
+    """Return the tables of a run in Markdown, by name."""
+    header = ["none", *(f"{variant.name}, × none" for variant in VARIANTS[1:])]  # noqa: RUF001
     waits = [
         [what, f"{statistics.median(each):.2f} s ({min(each):.2f}–{max(each):.2f})" if each else "no Chromium"]  # noqa: RUF001
         for what, each in results["moments"].items()
     ]
-    return "\n\n".join([*parts, markdown(["wait", "median (least–most)"], waits)])  # noqa: RUF001
+    return {
+        "server": markdown(["the server", *header], rows(results, "server")),
+        "client": markdown(["the client", *header], rows(results, "client")),
+        "waits": markdown(["wait", "median (least–most)"], waits),  # noqa: RUF001
+    }
