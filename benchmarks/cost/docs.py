@@ -32,6 +32,26 @@ def median_of(turns: list[dict], what: str) -> float:
     return statistics.median(turn[what] for turn in turns)
 
 
+def in_short(figures: dict) -> str:
+    """Return what a reader in a hurry takes along."""
+    server, client = figures["table"]["server"], figures["table"]["client"]
+    of_none = {name: each["instructions"] / server["none"]["instructions"] for name, each in server.items()}
+    spans, none = server["by hand"]["spans"], statistics.median(server["none"]["cpu"])
+    added = {name: (statistics.median(each["cpu"]) - none) / 1000 for name, each in server.items()}
+    lost = sum(each["lost"] for each in (*server.values(), *client.values()))
+    lines = [
+        f"By hand, a ping takes {of_none['by hand']:.1f} times the instructions that it takes without tracing, "
+        f"and {of_none['automatic']:.1f} times automatically.",
+        f"In time, that adds {added['by hand']:.1f} ms of CPU to a ping of {spans:g} spans by hand, and "
+        f"{added['automatic']:.1f} ms to one of {server['automatic']['spans']:g} automatically. Hold that against "
+        "what your own requests take.",
+        f"One trace in a hundred costs {of_none['sampled']:.2f} times none; tracing that is there and switched off, "
+        f"{of_none['off']:.2f} times.",
+        f"Spans lost at these loads: {lost}.",
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
 def goals(figures: dict) -> str:
     """Return the table of what was to be reached, and what is."""
     by = {name: each["instructions"] for name, each in figures["table"]["server"].items()}
@@ -86,6 +106,7 @@ def blocks(figures: dict) -> dict[str, str]:
     named = {
         "the run": f"Measured on {in_words(figures['table']['run'])}; {figures['table']['run']['rounds']} rounds.",
         "the run of the scale": f"Measured on {in_words(figures['scale']['run'])}.",
+        "in short": in_short(figures),
         "goals": goals(figures),
         "parts": parts(figures),
     }

@@ -94,7 +94,7 @@ def workers(sink: Sink, settings: dict, rounds: int, seconds: float) -> dict:
     return figures
 
 
-def measure(sink: Sink, settings: dict, rounds: int = 5, seconds: float = 1.5, counting: bool = True) -> dict:
+def measure(sink: Sink, settings: dict, rounds: int = 12, seconds: float = 0.6, counting: bool = True) -> dict:
     """Return all that the scale's tables show; `settings` name the two databases."""
     results = {"run": the_run() | {"rounds": rounds, "seconds": seconds}}
     print("Sizes of a batch", flush=True)
@@ -103,8 +103,8 @@ def measure(sink: Sink, settings: dict, rounds: int = 5, seconds: float = 1.5, c
     results["workers"] = workers(sink, settings, min(rounds, 3), seconds)
     print("Many spans", flush=True)
     variant = Variant("many")
-    results["many"] = {str(spans): lost(sink, variant, 2 * seconds, SPANS=spans) for spans in SPANS}
-    results["relief"] = {name: lost(sink, variant, 2 * seconds, SPANS=100, **more) for name, more in RELIEF.items()}
+    results["many"] = {str(spans): lost(sink, variant, 5 * seconds, SPANS=spans) for spans in SPANS}
+    results["relief"] = {name: lost(sink, variant, 5 * seconds, SPANS=100, **more) for name, more in RELIEF.items()}
     points = [{"SPANS": str(spans), "ATTRIBUTES": "5"} for spans in SPANS]
     points += [{"SPANS": "10", "ATTRIBUTES": str(attributes)} for attributes in ATTRIBUTES]
     counted, results["parts"] = [None] * len(points), {}

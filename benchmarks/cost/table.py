@@ -111,7 +111,7 @@ def run_clients(sink, settings: dict, rounds: int, pings: int) -> dict[str, dict
     return figures
 
 
-def measure(sink, settings: dict, rounds: int = 5, seconds: float = 1.5, counting: bool = True) -> dict:
+def measure(sink, settings: dict, rounds: int = 12, seconds: float = 0.6, counting: bool = True) -> dict:
     """Return all that the tables show; `settings` name the two databases.
 
     Without `counting`, or valgrind, no instructions are in it.
@@ -126,7 +126,7 @@ def measure(sink, settings: dict, rounds: int = 5, seconds: float = 1.5, countin
     print("Loading the servers", flush=True)
     results["server"] = load_servers(sink, settings, rounds, seconds)
     print("Running the clients", flush=True)
-    results["client"] = run_clients(sink, settings, rounds, pings=round(300 * seconds))
+    results["client"] = run_clients(sink, settings, rounds, pings=round(500 * seconds))
     for program, variant in itertools.product(("server", "client"), VARIANTS):
         results[program][variant.name]["instructions"] = counted.get(program, {}).get(variant.name)
     print("Starting, leaving, waiting for the page", flush=True)
