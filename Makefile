@@ -1,6 +1,6 @@
 # tools/venv.sh sets up .venv and .venv-auto, where that has not been done.
 
-.PHONY: help demo auto test lint screenshots clean constraints
+.PHONY: help demo auto test lint bench screenshots clean constraints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 18
@@ -21,12 +21,17 @@ lint: ## check the style of the code
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 
+bench: ## measure what tracing costs, in five minutes
+	@sh tools/venv.sh test
+	@sh tools/venv.sh auto
+	.venv/bin/python -m benchmarks.cost
+
 screenshots: ## take the README's pictures of the page
 	@sh tools/venv.sh test
 	.venv/bin/python tools/screenshots.py
 
 clean: ## remove .venv, .venv-auto and what the tools left
-	rm -rf .venv .venv-auto .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-auto .pytest_cache .ruff_cache .hypothesis benchmarks/results
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # With the oldest Python, make clean constraints PYTHON=python3.11: what is the newest there runs on the others too.

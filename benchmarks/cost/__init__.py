@@ -3,5 +3,5 @@
 variants      the five programs that are compared, and how each is started
 sink          a cheap backend in a process of its own, which counts the spans
 pings         one program alone in a process, and so many pings: what is counted
-instructions  how many instructions a ping takes, by valgrind's callgrind
+instructions  how many instructions a ping takes, by valgrind
 """

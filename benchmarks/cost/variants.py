@@ -54,3 +54,5 @@ VARIANTS = [
     Variant("by hand"),
     Variant("automatic", twin=True, instrumented=True, spans=4, settings=AUTOMATIC),
 ]
+
+BY_NAME = {variant.name: variant for variant in VARIANTS}

@@ -9,7 +9,7 @@ from tests.support import ROOT
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 THREE = ["common.py", "client.py", "server.py"]
-ROOMS = {"viewer", "demo", "docs", "benchmarks", "tools", "tests"}
+ROOMS = {"auto", "viewer", "demo", "docs", "benchmarks", "tools", "tests"}
 
 
 def imported(path):
