@@ -1,6 +1,6 @@
-# tools/venv.sh sets up .venv, where that has not been done.
+# tools/venv.sh sets up .venv and .venv-auto, where that has not been done.
 
-.PHONY: help demo test lint screenshots clean constraints
+.PHONY: help demo auto test lint screenshots clean constraints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 18
@@ -8,6 +8,9 @@ help: ## list the targets
 demo: ## start everything, and show the traces here
 	@sh tools/venv.sh demo
 	@.venv/bin/python -B -m demo
+
+auto: ## set up .venv-auto, for the programs in auto/
+	@sh tools/venv.sh auto
 
 test: ## run all tests
 	@sh tools/venv.sh test
@@ -22,15 +25,12 @@ screenshots: ## take the README's pictures of the page
 	@sh tools/venv.sh test
 	.venv/bin/python tools/screenshots.py
 
-clean: ## remove .venv and what the tools left
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
+clean: ## remove .venv, .venv-auto and what the tools left
+	rm -rf .venv .venv-auto .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # With the oldest Python, make clean constraints PYTHON=python3.11: what is the newest there runs on the others too.
 constraints: ## pin the newest versions that the requirements allow
 	@sh tools/venv.sh
-	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && .venv/bin/python -m venv "$$scratch" && \
-	"$$scratch/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements-test.txt nx-27017 && \
-	{ echo "# The versions that the tests ran with, for Python 3.11 to 3.15." && \
-	  echo "# Made by \`make constraints\` on $$(date +%F), with $$("$$scratch/bin/python" --version)." && \
-	  "$$scratch/bin/python" -m pip freeze; } > "$$scratch/pins" && cp "$$scratch/pins" constraints.txt
+	@sh tools/pin.sh constraints.txt requirements-test.txt nx-27017
+	@sh tools/pin.sh auto/constraints.txt auto/requirements.txt

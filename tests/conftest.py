@@ -1,11 +1,13 @@
 """The real parts that the tests talk to: an OTLP sink, two databases, the server and the client."""
 
+import os
 import shutil
+import subprocess
 
 import pytest
 
 from tests.sink import Sink
-from tests.support import MongoDB, Process, Redis, clean_environment, free_port
+from tests.support import ROOT, MongoDB, Process, Redis, clean_environment, free_port
 
 SERVER = "service.name=py-opentelemetry-manual-otlp-server,service.version=10.10.9"
 CLIENT = "service.name=py-opentelemetry-manual-otlp-client,service.version=10.10.10"
@@ -35,6 +37,16 @@ def mongodb_server(tmp_path_factory):
     with MongoDB(free_port(), folder) as mongodb:
         yield mongodb
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def venv_auto():
+    """The programs (Path) of .venv-auto, which is made where it is not there; takes a quarter of a minute then."""
+    made = subprocess.run(["sh", "tools/venv.sh", "auto"], cwd=ROOT, capture_output=True, text=True)
+    if made.returncode and "CI" not in os.environ:
+        pytest.skip(f".venv-auto cannot be made: {made.stderr}")
+    assert made.returncode == 0, made.stderr
+    return ROOT / ".venv-auto" / "bin"
 
 
 @pytest.fixture

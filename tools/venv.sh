@@ -1,11 +1,17 @@
 #!/bin/sh
 # Set up .venv with what requirements-$1.txt lists: once, and again when a list or the Python has changed.
-# Without $1 it stays empty.
+# With `auto` it is .venv-auto, with what auto/requirements.txt lists. Without $1 it is .venv, and stays empty.
 #
-# PYTHON names the Python. Without it the one in .venv stays, and a new .venv gets python3, or the newest that is on the
-# PATH where python3 will not do.
+# PYTHON names the Python. Without it the one that is there stays, and a new one gets python3, or the newest that is on
+# the PATH where python3 will not do.
 set -eu
 cd "$(dirname "$0")/.."
+
+# nx-27017 is not said to run on Python 3.15, and does, so no list can name it for that one.
+venv=.venv list=requirements-${1:-}.txt constraints=constraints.txt unlisted=nx-27017
+if [ "${1:-}" = auto ]; then
+  venv=.venv-auto list=auto/requirements.txt constraints=auto/constraints.txt unlisted=
+fi
 
 # Two makes in one clone take turns. (Where there is no flock, as on macOS, run one at a time.)
 if command -v flock > /dev/null; then
@@ -42,13 +48,13 @@ refuse() { # $1 will not do; $2, where there is one, would
 }
 
 works() { # .venv was not left half made, and its Python is still there
-  .venv/bin/python -c 'import pip' 2> /dev/null && will_do .venv/bin/python
+  "$venv/bin/python" -c 'import pip' 2> /dev/null && will_do "$venv/bin/python"
 }
 
 python= # to make .venv with; none where it is there
 if [ -n "${PYTHON:-}" ]; then
   will_do "$PYTHON" || refuse "$PYTHON" "$(find_python)"
-  if ! works || [ "$(which_python "$PYTHON")" != "$(which_python .venv/bin/python)" ]; then
+  if ! works || [ "$(which_python "$PYTHON")" != "$(which_python "$venv/bin/python")" ]; then
     python=$PYTHON
   fi
 elif ! works; then
@@ -61,18 +67,18 @@ if [ -n "$python" ]; then
     echo "$python cannot make virtual environments. On Debian or Ubuntu: apt install ${python##*/}-venv" >&2
     exit 1
   fi
-  echo "Setting up .venv with $("$python" --version) (once; it takes a minute)"
-  if ! "$python" -m venv --clear .venv; then
-    rm -rf .venv
+  echo "Setting up $venv with $("$python" --version) (once; it takes a minute)"
+  if ! "$python" -m venv --clear "$venv"; then
+    rm -rf "$venv"
     exit 1
   fi
 fi
 
 [ $# -gt 0 ] || exit 0
-done=.venv/$1
-if [ ! -e "$done" ] || [ -n "$(find requirements*.txt constraints.txt -newer "$done")" ]; then
-  # nx-27017 is not said to run on Python 3.15, and does; all others are pinned to what runs on each Python.
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --ignore-requires-python \
-    --constraint constraints.txt --requirement "requirements-$1.txt" nx-27017
+done=$venv/$1
+if [ ! -e "$done" ] || [ -n "$(find requirements*.txt constraints.txt auto/*.txt -newer "$done")" ]; then
+  # All are pinned to what runs on each Python, whatever they say of it.
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --ignore-requires-python \
+    --constraint "$constraints" --requirement "$list" $unlisted
   touch "$done"
 fi

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Write to $1 the newest versions that the list of requirements $2 allows, with any packages named after it.
+set -eu
+cd "$(dirname "$0")/.."
+
+constraints=$1
+shift
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+.venv/bin/python -m venv "$scratch"
+"$scratch/bin/python" -m pip install --quiet --disable-pip-version-check -r "$@"
+{
+  echo "# The versions that the tests ran with, for Python 3.11 to 3.15."
+  echo "# Made by \`make constraints\` on $(date +%F), with $("$scratch/bin/python" --version)."
+  "$scratch/bin/python" -m pip freeze
+} > "$scratch/pins"
+cp "$scratch/pins" "$constraints"
