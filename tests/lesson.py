@@ -54,7 +54,7 @@ class Lesson:
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
         self.ids = {name: name for name in re.findall(rf"TRACE=({TRACE_ID})", self.text)}  # page: real
-        self.servers = []
+        self.servers, self.clients = [], []
 
     def __enter__(self):
         if "\n$ curl " in self.text and not shutil.which("curl"):
@@ -66,7 +66,7 @@ class Lesson:
         return self
 
     def __exit__(self, *details):
-        for process in self.servers:
+        for process in self.servers + self.clients:
             process.__exit__()
         if not details[0] and (undo := re.search(r"^\*\*Undo:\*\* `(git .*)`$", self.text, re.M)):
             self.sh(undo[1])
@@ -115,8 +115,10 @@ class Lesson:
             return  # the test has done it
         if variables := re.fullmatch(r"(?:export )?((?:[A-Z_]+=\S+ ?)+)", command):
             self.settings |= dict(pair.split("=") for pair in variables[1].split())
-        elif command.removesuffix(" &").endswith("python server.py"):
+        elif re.search(r"python (auto/)?server\.py( &)?$", command):
             self.start_server(command.removesuffix(" &"))
+        elif command.endswith("python auto/client.py"):
+            self.ping_until_ctrl_c(command)
         elif kill := re.fullmatch("kill -(9|TERM) %1", command):
             self.server.stop({"9": signal.SIGKILL, "TERM": signal.SIGTERM}[kill[1]])
         else:
@@ -130,6 +132,13 @@ class Lesson:
         env = clean_environment(OTEL_RESOURCE_ATTRIBUTES=SERVER, **self.settings)
         self.servers.append(Process("bash", "-c", f"exec env {command}", env=env, cwd=self.folder))
         self.server.wait_for_port(self.port)
+
+    def ping_until_ctrl_c(self, command):
+        """Start a client in terminal 2 that knows no number of pings, and press Ctrl+C after the first."""
+        env = clean_environment(OTEL_RESOURCE_ATTRIBUTES=CLIENT, **self.settings)
+        self.clients.append(Process("bash", "-c", f"exec {command}", env=env, cwd=self.folder))
+        self.clients[-1].wait_for("Request to .*\n")
+        assert self.clients[-1].stop(signal.SIGINT) == 0
 
     @property
     def server(self):

@@ -153,6 +153,21 @@ def test_the_versions_that_were_tried_are_those_of_the_tool():
         assert f"{name.title()} {version}" in section("What was tried")
 
 
+@pytest.mark.parametrize("heading", ["Jaeger", "Grafana Tempo", "Honeycomb", "Lightstep"])
+def test_what_was_not_tried_says_so_with_a_link_to_where_it_is_from(heading):
+    assert re.search(
+        r"(?s)from \[[^]]+\]\(https://\S+\).*not\s+tried here|not tried here;\s+from \[[^]]+\]\(https://",
+        section(heading),
+        re.I,
+    )
+
+
+def test_the_versions_at_the_top_are_those_of_the_tool():
+    top = PAGE.split("\n## ")[0]
+    for name in ("COLLECTOR", "JAEGER"):
+        assert re.search(rf'^{name} = "(v[\d.]+)"', TOOL, re.M)[1] in top
+
+
 def test_the_compose_file_is_well_formed_pinned_and_on_loopback():
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
     assert compose.keys() == {"services"}

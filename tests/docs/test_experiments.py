@@ -16,6 +16,7 @@ from tests.support import Process, clean_environment, free_port, wait_until
 NUMBERS = [int(number) for number in re.findall(r"^### (\d+)\. ", PAGE, re.M)]
 FIRST_EVENING = [1, 2, 3, 4, 5]
 KNOWS_GENERATORS = sys.version_info >= (3, 15)
+FOURTH_EVENING = [number for number in NUMBERS if number >= 23]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 
 facts = {}  # number of an experiment: what to look at besides, which the terminal does not show
@@ -36,7 +37,17 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def lesson(folder, redis_server, mongodb_server):
+def automatic(folder, venv_auto):
+    """What the fourth evening wants besides: .venv-auto in the clone, and the settings (dict) that the page exports."""
+    link = folder / ".venv-auto"
+    if not link.exists():
+        link.symlink_to(venv_auto.parent)
+    exports = re.search(r"(?s)## Fourth evening.*?^```\n(export .*?)^```", PAGE, re.M)[1]
+    return dict(pair.split("=") for pair in re.findall(r"\w+=\S+", exports))
+
+
+@pytest.fixture
+def lesson(request, folder, redis_server, mongodb_server):
     """Begin an experiment of the second to the fourth evening: `lesson(number)`; it has a viewer of its own."""
     with contextlib.ExitStack() as stack:
 
@@ -52,6 +63,8 @@ def lesson(folder, redis_server, mongodb_server):
                 "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{otlp}",
                 "OTEL_BSP_SCHEDULE_DELAY": 100,
             }
+            if number in FOURTH_EVENING:
+                settings |= request.getfixturevalue("automatic")
             viewer.wait_for_port(otlp)
             return stack.enter_context(Lesson(number, folder, viewer, web, settings))
 
@@ -184,6 +197,37 @@ def each_span_of_the_server_tells_its_line(experiment):
     assert made_by.keys() == {"/ping", "server redis operation", "server pymongo operation"}
     for line in made_by.values():
         assert "tracer.start_as_current_span(" in line
+
+
+@fact(24)
+def the_attributes_that_only_one_of_them_has_are_those_of_the_table(experiment):
+    error, automatic, by_hand = sorted(experiment.wait_for_traces(3, 5, 6), key=len)
+    rows = {
+        "the request": ("GET", "client operation"),
+        "the answer": ("GET /ping", "/ping"),
+        "Redis": ("MSET", "server redis operation"),
+        "MongoDB": ("opentelemetry-tests.find", "server pymongo operation"),
+    }
+    calls = [span for span in automatic if span["name"] == "GET"]
+    [get] = [span for span in calls if "db.system.name" in attributes(span)]
+    automatic.remove(get)
+    for row, (theirs, ours) in rows.items():
+        columns = re.search(rf"^\| {row} \| (.*) \| (.*)\|$", experiment.text, re.M).groups()
+        shown = [set(re.findall(r"`([a-z._]+)`", column)) - {"find"} for column in columns]
+        keys = [attributes(by_name(trace)[name]).keys() for trace, name in ((automatic, theirs), (by_hand, ours))]
+        assert shown == [keys[0] - keys[1], keys[1] - keys[0]], row
+    assert "error.type" not in attributes(by_name(error)["MSET"])
+    assert re.fullmatch(r"[a-z0-9.]+:\d+", attributes(by_name(error)["GET /ping"])["server.address"])
+    experiment.settings["OTEL_BSP_SCHEDULE_DELAY"] = 60_000
+    experiment.start_server("$AUTO/opentelemetry-instrument $AUTO/python auto/server.py")
+    experiment.sh("python client.py --count 1", must_succeed=False)
+    experiment.server.stop(signal.SIGTERM)
+    experiment.wait_for_traces(1, 3, 5, 6)  # the client's span alone
+
+
+@fact(25)
+def it_says_that_somebody_else_has_set_up_tracing(experiment):
+    assert "Somebody else has set up tracing: " in experiment.server.err
 
 
 # The page itself

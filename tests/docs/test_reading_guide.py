@@ -56,6 +56,11 @@ def test_the_diagram_has_the_spans_of_the_trace():
     assert set(re.findall(r'[A-F]\["(.*?)"\]', diagram)) == set(KINDS)
 
 
+def test_the_table_of_spans_is_the_contract_that_the_other_tests_hold():
+    rows = re.findall(r"^\| `([^`]+)` \| (?:client|server) \| ([A-Z]+) \|", GUIDE, re.M)
+    assert dict(rows) == KINDS
+
+
 def test_every_heading_of_the_post_is_here_in_both_languages():
     chinese = ["先决条件", "发生了什么", "OTel 库", "OTel 设置和配置", "初始化", "上下文传播", "试试看", "克隆回购"]
     chinese += ["运行服务器应用程序", "运行客户端应用程序", "在 Lightstep 中查看", "最后的想法"]

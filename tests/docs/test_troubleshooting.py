@@ -45,6 +45,7 @@ SETTINGS = {
     "no connection through http_proxy;": {"http_proxy": "http://127.0.0.1:1"},
     "Traces of test-py-manual-otlp go to …": {},
     "Tracing is off: OTEL_SDK_DISABLED is set.": {"OTEL_SDK_DISABLED": "true"},
+    "Somebody else has set up tracing: …": {"OTEL_PYTHON_TRACER_PROVIDER": "sdk_tracer_provider"},
     "through the proxy of …": {"http_proxy": "http://127.0.0.1:1"},
     "Connection refused": {},
 }

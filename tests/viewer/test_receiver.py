@@ -275,7 +275,7 @@ def frame(kind, flags, stream, payload):
 
 
 @pytest.mark.parametrize("encoding", ["zstd", "snappy"])
-def test_another_compression_is_refused_in_the_words_that_the_readme_explains(store, port, encoding):
+def test_another_compression_is_refused_in_the_words_that_its_page_explains(store, port, encoding):
     """gRPC answers that by itself, and no Python client can send it."""
     headers = {":method": "POST", ":scheme": "http", ":path": EXPORT, ":authority": "localhost", "te": "trailers"}
     headers |= {"content-type": "application/grpc", "grpc-encoding": encoding}
@@ -293,7 +293,7 @@ def test_another_compression_is_refused_in_the_words_that_the_readme_explains(st
             answer += received
     words = "Error parsing 'grpc-encoding' metadata"
     assert words.encode() in answer
-    assert words in (ROOT / "README.md").read_text()
+    assert words in (ROOT / "docs" / "viewer.md").read_text()
     assert store.kept() == 0
 
 
