@@ -1,6 +1,8 @@
 """The short form of `make bench`; docs/cost.md has the figures of the long one."""
 
+import fcntl
 import json
+import os
 import shutil
 
 import pytest
@@ -11,22 +13,28 @@ from tests.support import Process
 
 NAMES = ["none", "off", "sampled", "by hand", "automatic"]
 
-
 pytestmark = pytest.mark.timeout(300)
-
-
-def measure(part, folder):
-    """Measure as `make bench` does, but too short for the figures to mean anything; return what is saved."""
-    with Process.python("-m", "benchmarks.cost", part, "--short", "--results", folder) as process:
-        assert process.wait(280) == 0, process.output
-        assert f"Saved in {folder}" in process.out
-    return json.loads((folder / f"{part}.json").read_text())
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where the results are saved."""
-    return tmp_path_factory.mktemp("results")
+    """Where the results are saved: one folder for all workers of pytest-xdist, so that one of them measures."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cost"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def measure(part, folder):
+    """Measure as `make bench` does, but too short for the figures to mean anything; return what is saved."""
+    saved = folder / f"{part}.json"
+    with (folder / f"{part}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not saved.exists():
+            with Process.python("-m", "benchmarks.cost", part, "--short", "--results", folder) as process:
+                assert process.wait(280) == 0, process.output
+                assert f"Saved in {folder}" in process.out
+    return json.loads(saved.read_text())
 
 
 @pytest.fixture(scope="module")
