@@ -1,8 +1,8 @@
 """Bring docs/cost.md up to date with what was measured: `python -m benchmarks.cost.docs`.
 
 It keeps the figures of both parts in docs/cost.json, draws the pictures from them, and fills what stands between
-`<!-- NAME, from cost.json -->` and `<!-- end -->`. With a file of the table measured with another Python as its
-argument, it keeps that too.
+`<!-- NAME, from cost.json -->` and `<!-- end -->`. Its argument, if there is one, is a file with
+what `python -m benchmarks.cost.instructions` printed with another Python.
 """
 
 import json
@@ -16,7 +16,7 @@ from tests.support import ROOT
 
 DOCS = ROOT / "docs"
 RESULTS = ROOT / "benchmarks" / "results"
-RECOMMENDED = "64"  # spans in a batch
+RECOMMENDED = "16"  # spans in a batch
 
 
 def in_words(run: dict) -> str:
@@ -56,8 +56,8 @@ def goals(figures: dict) -> str:
     """Return the table of what was to be reached, and what is."""
     by = {name: each["instructions"] for name, each in figures["table"]["server"].items()}
     lost = sum(figures["table"][program][name]["lost"] for program in ("server", "client") for name in by)
-    sizes = figures["scale"]["batches"]
-    p99 = {size: median_of(sizes[size], "p99") / median_of(sizes["none"], "p99") for size in ("512", RECOMMENDED)}
+    sizes = {size: figure["rounds"] for size, figure in figures["scale"]["batches"].items()}
+    p99 = {size: scale.median_ratio(sizes[size], sizes["none"], "p99") for size in ("512", RECOMMENDED)}
     rates = {size: median_of(sizes[size], "rate") for size in ("512", RECOMMENDED)}
     lines = [
         [
@@ -90,15 +90,16 @@ def parts(figures: dict) -> str:
 
 def pythons(figures: dict) -> str:
     """Return the table that sets two Pythons side by side."""
-    lines = []
-    for each in figures["table"], figures["other python"]:
-        server, line = each["server"], [each["run"]["python"]]
-        for name in "none", "by hand", "automatic":
-            figure = server[name]["instructions"]
-            rate = median_of(server[name]["load"]["8"], "rate")
-            line.append(f"{rate:.0f}" if figure is None else f"{figure / 1e6:.2f} million, {rate:.0f}")
-        lines.append(line)
-    return table.markdown(["Python", "none", "by hand", "automatic"], lines)
+    server = figures["table"]["server"]
+    counted = {
+        figures["table"]["run"]["python"]: {name: each["instructions"] for name, each in server.items()},
+        figures["other python"]["run"]["python"]: figures["other python"]["instructions"],
+    }
+    lines = [
+        [python, f"{by['none'] / 1e6:.2f} million", *(f"{by[name] / by['none']:.2f}" for name in list(by)[1:])]
+        for python, by in counted.items()
+    ]
+    return table.markdown(["instructions of a ping", *table.header()], lines)
 
 
 def blocks(figures: dict) -> dict[str, str]:
@@ -111,7 +112,6 @@ def blocks(figures: dict) -> dict[str, str]:
         "parts": parts(figures),
     }
     if "other python" in figures:
-        named["the other run"] = f"Measured on {in_words(figures['other python']['run'])}."
         named["pythons"] = pythons(figures)
     return named | table.tables(figures["table"]) | scale.tables(figures["scale"])
 

@@ -5,6 +5,8 @@ with COUNT pings and one with three times as many differ by 2 COUNT pings and no
 in the same way. `python -m benchmarks.cost.instructions` counts alone, for all variants or those that it is told.
 """
 
+import json
+import os
 import re
 import shutil
 import sys
@@ -12,6 +14,7 @@ import tempfile
 from concurrent import futures
 from pathlib import Path
 
+from benchmarks.cost.run import the_run
 from benchmarks.cost.sink import Sink
 from benchmarks.cost.variants import VARIANTS, Variant
 from tests.support import MongoDB, Process, Redis, free_port
@@ -48,19 +51,19 @@ def instructions_per_ping(variant: Variant, program: str, backend: str, settings
     return (thrice - once) / (2 * pings)
 
 
-def main():
-    """Print the instructions per ping of the server, for each variant or for those that are named."""
+def main() -> None:
+    """Print the instructions per ping of the server in JSON, for each variant or for those that are named."""
     variants = [variant for variant in VARIANTS if variant.name in sys.argv[1:] or not sys.argv[1:]]
     folder = Path(tempfile.mkdtemp())
     try:
         with Sink() as sink, Redis(free_port(), folder) as redis, MongoDB(free_port(), folder) as mongodb:
             settings = {"REDIS_URL": redis.url, "MONGODB_URI": mongodb.uri}
-            with futures.ThreadPoolExecutor(2) as pool:
-                results = pool.map(
+            with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+                counted = pool.map(
                     lambda each: instructions_per_ping(each, "server", sink.endpoint, settings), variants
                 )
-                for variant, result in zip(variants, results, strict=True):
-                    print(f"{variant.name:<10}{result / 1e6:6.2f} million instructions per ping", flush=True)
+                counted = {variant.name: round(each) for variant, each in zip(variants, counted, strict=True)}
+            print(json.dumps({"run": the_run(), "instructions": counted}, indent=1))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

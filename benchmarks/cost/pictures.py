@@ -86,8 +86,8 @@ def batches(page: str, scale: dict) -> pygal.Bar:
     chart = draw(pygal.Bar, page, title, show_legend=False)
     chart.x_labels = list(scale["batches"])
     bars = []
-    for turns in scale["batches"].values():
-        p99 = [turn["p99"] for turn in turns]
+    for figure in scale["batches"].values():
+        p99 = [turn["p99"] for turn in figure["rounds"]]
         bars.append({"value": statistics.median(p99), "ci": {"low": min(p99), "high": max(p99)}})
     chart.add("p99", bars)
     return chart

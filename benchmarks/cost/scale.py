@@ -9,9 +9,10 @@ from concurrent import futures
 
 from benchmarks.cost import parts
 from benchmarks.cost.instructions import COUNT, can_count, instructions_per_ping
+from benchmarks.cost.run import the_run
 from benchmarks.cost.servers import server
 from benchmarks.cost.sink import Sink
-from benchmarks.cost.table import markdown, percentile, the_run
+from benchmarks.cost.table import markdown, percentile
 from benchmarks.cost.variants import BY_NAME, Variant
 
 SPANS = 1, 5, 10, 30, 100  # of a request
@@ -62,19 +63,27 @@ def lost(sink: Sink, variant: Variant, seconds: float, workers: int = 1, **setti
 
 
 def batches(sink: Sink, settings: dict, rounds: int, seconds: float) -> dict:
-    """Return p99 at one connection and pings/s at 8, in interleaved rounds, for each size of a batch, and for none."""
-    by_hand, figures = BY_NAME["by hand"], {name: [] for name in ("none", *map(str, BATCHES))}
+    """Return, for none and for each size of a batch, p99 at one connection and pings/s at 8, in interleaved rounds.
+
+    What was lost of the spans at those loads stands beside them.
+    """
+    variants = {"none": BY_NAME["none"]}
+    for size in BATCHES:
+        variants[str(size)] = Variant(str(size), settings={"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": size})
+    figures = {name: {"rounds": []} for name in variants}
+    sink.take()
     with contextlib.ExitStack() as stack:
-        servers = {"none": stack.enter_context(server(BY_NAME["none"], sink.endpoint, **settings))}
-        for size in BATCHES:
-            more = settings | {"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": size}
-            servers[str(size)] = stack.enter_context(server(by_hand, sink.endpoint, **more))
+        servers = [stack.enter_context(server(each, sink.endpoint, **settings)) for each in variants.values()]
         for _ in range(rounds):
-            for name in random.sample(list(servers), len(servers)):
-                milliseconds, _ = servers[name].load(1, 2 * seconds)
-                _, rate = servers[name].load(8, seconds)
+            for each in random.sample(servers, len(servers)):
+                milliseconds, _ = each.load(1, 2 * seconds)
+                _, rate = each.load(8, seconds)
                 turn = {"p50": percentile(milliseconds, 0.5), "p99": percentile(milliseconds, 0.99), "rate": rate}
-                figures[name].append(turn)
+                figures[each.variant.name]["rounds"].append(turn)
+        sampled = {each.variant.name: each.stop()[0] for each in servers}
+    came = sink.take()["spans"]
+    for name, variant in variants.items():
+        figures[name]["lost"] = sampled[name] * variant.spans - came.get(name, 0)
     return figures
 
 
@@ -129,18 +138,27 @@ def lost_in_words(figure: dict) -> str:
     return f"{1 - figure['came'] / figure['made']:.1%}" if figure["came"] < figure["made"] else "none"
 
 
+def median_ratio(turns: list[dict], none: list[dict], what: str) -> float:
+    """Return the median of the ratios of a figure to that without tracing, round by round."""
+    return statistics.median(turn[what] / of[what] for turn, of in zip(turns, none, strict=True))
+
+
 def tables(results: dict) -> dict[str, str]:
     """Return the tables of a run in Markdown, by name."""
-    none = results["batches"]["none"]
-    sizes = []
-    for name, turns in results["batches"].items():
+    none, sizes = results["batches"]["none"]["rounds"], []
+    for name, figure in results["batches"].items():
+        turns = figure["rounds"]
         p99, rate = ([turn[what] for turn in turns] for what in ("p99", "rate"))
-        against = [turn["p99"] / of["p99"] for turn, of in zip(turns, none, strict=True)]
-        rates = [turn["rate"] / of["rate"] for turn, of in zip(turns, none, strict=True)]
-        spread = f"{statistics.median(p99):.1f} ms ({min(p99):.1f}–{max(p99):.1f})"  # noqa: RUF001
-        what = "no tracing" if name == "none" else f"batches of {name}"
-        ratios = f"{statistics.median(against):.2f}", f"{statistics.median(rates):.2f}"
-        sizes.append([what, spread, ratios[0], f"{statistics.median(rate):.0f}", ratios[1]])
+        sizes.append(
+            [
+                "no tracing" if name == "none" else f"batches of {name}",
+                f"{statistics.median(p99):.1f} ms ({min(p99):.1f}–{max(p99):.1f})",  # noqa: RUF001
+                f"{median_ratio(turns, none, 'p99'):.2f}",
+                f"{statistics.median(rate):.0f}",
+                f"{median_ratio(turns, none, 'rate'):.2f}",
+                str(figure["lost"]),
+            ]
+        )
     by_workers = []
     for count in WORKERS:
         figures = [results["workers"][name][str(count)] for name in ("none", "by hand")]
@@ -159,7 +177,7 @@ def tables(results: dict) -> dict[str, str]:
         [name, f"{figure['rate']:.0f}", f"{figure['spans']:,.0f}", lost_in_words(figure)]
         for name, figure in results["relief"].items()
     ]
-    header = ["by hand, with", "p99, 1 connection", "× none", "pings/s, 8 connections", "× none"]  # noqa: RUF001
+    header = ["by hand, with", "p99, 1 connection", "× none", "pings/s, 8 connections", "× none", "spans lost"]  # noqa: RUF001
     return {
         "batches": markdown(header, sizes),
         "workers": markdown(["workers", "none, pings/s", "by hand, pings/s", "ratio", "spans lost"], by_workers),

@@ -1,35 +1,21 @@
 """The table: every variant beside the one without tracing, from one run."""
 
 import contextlib
-import datetime
 import itertools
 import json
 import os
-import platform
 import random
 import statistics
 from concurrent import futures
-from importlib.metadata import version
 
 from benchmarks.cost import moments
 from benchmarks.cost.instructions import PINGS, can_count, instructions_per_ping
+from benchmarks.cost.run import the_run
 from benchmarks.cost.servers import server
 from benchmarks.cost.variants import VARIANTS
 from tests.support import Process
 
 CONNECTIONS = 1, 8, 32
-
-
-def the_run() -> dict[str, object]:
-    """Return what names a run: when and on what it was."""
-    return {
-        "date": f"{datetime.datetime.now():%Y-%m-%d %H:%M}",
-        "cores": os.cpu_count(),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "sdk": version("opentelemetry-sdk"),
-        "load average": round(os.getloadavg()[0], 1),  # before it began: who else was at work
-    }
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -126,7 +112,7 @@ def measure(sink, settings: dict, rounds: int = 12, seconds: float = 0.6, counti
     print("Loading the servers", flush=True)
     results["server"] = load_servers(sink, settings, rounds, seconds)
     print("Running the clients", flush=True)
-    results["client"] = run_clients(sink, settings, rounds, pings=round(500 * seconds))
+    results["client"] = run_clients(sink, settings, max(1, rounds // 2), pings=round(500 * seconds))
     for program, variant in itertools.product(("server", "client"), VARIANTS):
         results[program][variant.name]["instructions"] = counted.get(program, {}).get(variant.name)
     print("Starting, leaving, waiting for the page", flush=True)
@@ -177,15 +163,19 @@ def markdown(header: list[str], lines: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in [header, ["---"] * len(header), *lines])
 
 
+def header() -> list[str]:
+    """Return the names of the columns of variants."""
+    return ["none", *(f"{variant.name}, × none" for variant in VARIANTS[1:])]  # noqa: RUF001
+
+
 def tables(results: dict) -> dict[str, str]:
     """Return the tables of a run in Markdown, by name."""
-    header = ["none", *(f"{variant.name}, × none" for variant in VARIANTS[1:])]  # noqa: RUF001
     waits = [
         [what, f"{statistics.median(each):.2f} s ({min(each):.2f}–{max(each):.2f})" if each else "no Chromium"]  # noqa: RUF001
         for what, each in results["moments"].items()
     ]
     return {
-        "server": markdown(["the server", *header], rows(results, "server")),
-        "client": markdown(["the client", *header], rows(results, "client")),
+        "server": markdown(["the server", *header()], rows(results, "server")),
+        "client": markdown(["the client", *header()], rows(results, "client")),
         "waits": markdown(["wait", "median (least–most)"], waits),  # noqa: RUF001
     }
