@@ -14,6 +14,7 @@ auto: ## set up .venv-auto, for the programs in auto/
 
 test: ## run all tests
 	@sh tools/venv.sh test
+	@sh tools/venv.sh auto
 	.venv/bin/python -m pytest -n 5 --dist worksteal -W error
 
 lint: ## check the style of the code
