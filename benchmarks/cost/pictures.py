@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pygal
 from pygal.style import Style
 
+from benchmarks.cost.table import quartiles
 from benchmarks.cost.variants import VARIANTS
 
 # pygal adds an importer for plugins that has no find_spec; Python 3.11 warns of it whenever a module is not there.
@@ -64,7 +65,7 @@ def instructions(page: str, results: dict) -> pygal.Bar:
 
 
 def throughput(page: str, results: dict) -> pygal.Bar:
-    """Draw pings a second, as a share of those without tracing; the whiskers are the rounds' least and most."""
+    """Draw pings a second, as a share of those without tracing; the whiskers are the quartiles of the rounds."""
     title = "Pings per second of one worker, without tracing = 1"
     chart = draw(pygal.Bar, page, title, range=(0, 1.2), legend_at_bottom_columns=3)
     chart.x_labels = OTHERS
@@ -74,7 +75,7 @@ def throughput(page: str, results: dict) -> pygal.Bar:
         for name in OTHERS:
             turns = results["server"][name]["load"][connections]
             ratio = [turn["rate"] / of["rate"] for turn, of in zip(turns, base, strict=True)]
-            whiskers = {"low": min(ratio), "high": max(ratio)}
+            whiskers = dict(zip(("low", "high"), quartiles(ratio), strict=True))
             bars.append({"value": statistics.median(ratio), "ci": whiskers})
         chart.add(f"{connections} connection{'s' * (connections != '1')}", bars)
     return chart
@@ -82,13 +83,15 @@ def throughput(page: str, results: dict) -> pygal.Bar:
 
 def batches(page: str, scale: dict) -> pygal.Bar:
     """Draw p99 at one connection, and what a batch of each size does to it."""
-    title = "p99 at one connection, in ms: no tracing, and by the size of a batch"
+    title = "p99 at one connection in ms, by the size of a batch"
     chart = draw(pygal.Bar, page, title, show_legend=False)
     chart.x_labels = list(scale["batches"])
     bars = []
     for figure in scale["batches"].values():
         p99 = [turn["p99"] for turn in figure["rounds"]]
-        bars.append({"value": statistics.median(p99), "ci": {"low": min(p99), "high": max(p99)}})
+        whiskers = dict(zip(("low", "high"), quartiles(p99), strict=True))
+        bars.append({"value": statistics.median(p99), "ci": whiskers})
+    chart.range = 0, 1.1 * max(bar["ci"]["high"] for bar in bars)
     chart.add("p99", bars)
     return chart
 

@@ -12,7 +12,7 @@ from benchmarks.cost.instructions import COUNT, can_count, instructions_per_ping
 from benchmarks.cost.run import the_run
 from benchmarks.cost.servers import server
 from benchmarks.cost.sink import Sink
-from benchmarks.cost.table import markdown, percentile
+from benchmarks.cost.table import markdown, percentile, quartiles
 from benchmarks.cost.variants import BY_NAME, Variant
 
 SPANS = 1, 5, 10, 30, 100  # of a request
@@ -149,10 +149,11 @@ def tables(results: dict) -> dict[str, str]:
     for name, figure in results["batches"].items():
         turns = figure["rounds"]
         p99, rate = ([turn[what] for turn in turns] for what in ("p99", "rate"))
+        lower, upper = quartiles(p99)
         sizes.append(
             [
                 "no tracing" if name == "none" else f"batches of {name}",
-                f"{statistics.median(p99):.1f} ms ({min(p99):.1f}–{max(p99):.1f})",  # noqa: RUF001
+                f"{statistics.median(p99):.1f} ms ({lower:.1f}–{upper:.1f})",  # noqa: RUF001
                 f"{median_ratio(turns, none, 'p99'):.2f}",
                 f"{statistics.median(rate):.0f}",
                 f"{median_ratio(turns, none, 'rate'):.2f}",

@@ -120,10 +120,19 @@ def measure(sink, settings: dict, rounds: int = 12, seconds: float = 0.6, counti
     return results
 
 
+def quartiles(values: list[float]) -> tuple[float, float]:
+    """Return between which two values the middle half of all lies."""
+    if len(values) == 1:
+        return values[0], values[0]
+    lower, _, upper = statistics.quantiles(values, n=4, method="inclusive")
+    return lower, upper
+
+
 def cell(values: list[float], base: list[float]) -> str:
-    """Return the median of the ratios to `base`, round by round, and their spread."""
+    """Return the median of the ratios to `base`, round by round, and their quartiles."""
     ratio = [value / of for value, of in zip(values, base, strict=True)]
-    return f"{statistics.median(ratio):.2f} ({min(ratio):.2f}–{max(ratio):.2f})"  # noqa: RUF001
+    lower, upper = quartiles(ratio)
+    return f"{statistics.median(ratio):.2f} ({lower:.2f}–{upper:.2f})"  # noqa: RUF001
 
 
 def rows(results: dict, program: str) -> list[list[str]]:
