@@ -3,7 +3,7 @@
 # With `auto` it is .venv-auto, with what auto/requirements.txt lists. Without $1 it is .venv, and stays empty.
 #
 # PYTHON names the Python. Without it the one that is there stays, and a new one gets python3, or the newest that is on
-# the PATH where python3 will not do.
+# the PATH where python3 will not do. (.venv-auto gets that of .venv.)
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -11,6 +11,7 @@ cd "$(dirname "$0")/.."
 venv=.venv list=requirements-${1:-}.txt constraints=constraints.txt unlisted=nx-27017
 if [ "${1:-}" = auto ]; then
   venv=.venv-auto list=auto/requirements.txt constraints=auto/constraints.txt unlisted=
+  [ -n "${PYTHON:-}" ] || [ ! -x .venv/bin/python ] || PYTHON=.venv/bin/python # what is compared runs on one Python
 fi
 
 # Two makes in one clone take turns. (Where there is no flock, as on macOS, run one at a time.)
