@@ -1,6 +1,7 @@
 """docs/experiments.md is true: each change is applied, each command typed, and the page shows what comes."""
 
 import contextlib
+import json
 import re
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 from demo.__main__ import PORTS
 from tests.clone import clone
 from tests.lesson import PAGE, Lesson, attributes, section
-from tests.support import Process, clean_environment, free_port, wait_until
+from tests.support import ROOT, Process, clean_environment, free_port, wait_until
 
 NUMBERS = [int(number) for number in re.findall(r"^### (\d+)\. ", PAGE, re.M)]
 FIRST_EVENING = [1, 2, 3, 4, 5]
@@ -228,6 +229,14 @@ def the_attributes_that_only_one_of_them_has_are_those_of_the_table(experiment):
 @fact(25)
 def it_says_that_somebody_else_has_set_up_tracing(experiment):
     assert "Somebody else has set up tracing: " in experiment.server.err
+
+
+@fact(27)
+def the_price_is_that_of_the_page_on_cost(experiment):
+    server = json.loads((ROOT / "docs" / "cost.json").read_text())["table"]["server"]
+    names = ("off", "sampled", "by hand", "automatic")
+    beside_none = [f"{server[name]['instructions'] / server['none']['instructions']:.2f}" for name in names]
+    assert f"| {' | '.join(beside_none)} |" in experiment.text
 
 
 # The page itself
