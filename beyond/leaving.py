@@ -42,6 +42,7 @@ def leave(number, frame):
     for each in SIGNALS:
         if signal.getsignal(each) is leave:
             signal.signal(each, signal.SIG_DFL)
+    sys.unraisablehook = lambda _: None  # what the signal cuts in the making would complain when it is let go
     sys.exit(0)
 
 

@@ -202,3 +202,12 @@ def test_a_signal_that_somebody_has_taken_stays_theirs(start):
     process = start("-c", code)
     assert process.wait() == 0
     assert process.out == "mine\nstill here\n"
+
+
+def test_what_a_signal_leaves_half_made_says_nothing(start):
+    half = "class Half:\n    def __del__(self):\n        raise AttributeError('fp')"
+    code = f"import time, common\n{half}\ncommon.get_tracer()\nhalf = Half()\nprint('up', flush=True)\ntime.sleep(60)"
+    process = start("-c", code, OTEL_TRACES_SAMPLER="always_off")
+    process.wait_for("up")
+    assert process.stop(signal.SIGTERM) == 0
+    assert "Traceback" not in process.output
