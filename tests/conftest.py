@@ -10,9 +10,10 @@ import pytest
 from tests.sink import Sink
 from tests.support import ROOT, MongoDB, Process, Redis, clean_environment, free_port
 
-# A script's background job (`make test &`) starts with Ctrl+C ignored, and so would each program that a test starts.
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A script's background job (`make test &`) ignores one of these, `nohup` the other; what a test starts must not.
+for number in signal.SIGINT, signal.SIGHUP:
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)  # the same for pytest, and not for its children
 
 SERVER = "service.name=py-opentelemetry-manual-otlp-server,service.version=10.10.9"
 CLIENT = "service.name=py-opentelemetry-manual-otlp-client,service.version=10.10.10"
