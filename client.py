@@ -25,19 +25,19 @@ def send_requests(url):
     attributes = http_client_attributes(url)
     with tracer.start_as_current_span("client operation", kind=SpanKind.CLIENT, attributes=attributes) as span:
         carrier = {}
-        TraceContextTextMapPropagator().inject(carrier)  # now it is {"traceparent": "00-<trace id>-<span id>-03"}
+        TraceContextTextMapPropagator().inject(carrier)  # now it is {"traceparent": "00-<trace id>-<span id>-<flags>"}
         failure = None
         try:
-            res = requests.get(url, headers=carrier, timeout=5, stream=True)  # the body may be endless:
+            res = requests.get(url, headers=carrier, timeout=5, stream=True)
             span.set_attribute(HTTP_RESPONSE_STATUS_CODE, res.status_code)
-            length = count_bytes(res)  # it is counted, not kept
+            length = count_bytes(res)  # it keeps none of them: a body may be endless
         except (requests.RequestException, ValueError) as error:  # no answer, or not all of it
             failure = explain(error)
             span.record_exception(without_secrets(error))  # by hand, since the span does not see what is caught here
             span.set_status(StatusCode.ERROR, failure)
             span.set_attribute(ERROR_TYPE, get_error_type(error))
         else:
-            if res.status_code >= 400:  # an answer, but an error for who asked; the code says all that is known
+            if res.status_code >= 400:  # an answer, but an error; the code says enough, so no description
                 failure = f"the answer is {res.status_code}"
                 span.set_status(StatusCode.ERROR)
                 span.set_attribute(ERROR_TYPE, str(res.status_code))
@@ -50,4 +50,5 @@ def send_requests(url):
 
 
 if __name__ == "__main__":
-    sys.exit(repeat_until_ctrl_c(send_requests, get_destination_url()))
+    url = get_destination_url()
+    sys.exit(repeat_until_ctrl_c(send_requests, url))

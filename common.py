@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 
 def get_otlp_exporter():
-    """Return the exporter, which sends spans over OTLP/gRPC: with a token to Lightstep, as in the post."""
+    """Return the exporter, which sends spans over OTLP/gRPC; with a token, to Lightstep, as in the post."""
     ls_access_token = os.environ.get("LS_ACCESS_TOKEN")
     if not ls_access_token:
         return OTLPSpanExporter()  # to OTEL_EXPORTER_OTLP_ENDPOINT, or http://localhost:4317; http means no TLS
@@ -26,21 +26,21 @@ def get_otlp_exporter():
     )
 
 
+@errors_in_one_line()
 def get_tracer(name=__name__):
     """Return a tracer; `name` (str) is the instrumentation scope of its spans. The first call sets up tracing.
 
     Says on stderr where the traces go. Ends the program with one line for a setting that the SDK refuses.
     """
     if not isinstance(trace.get_tracer_provider(), TracerProvider):  # a process has one, and it can be set only once
-        with errors_in_one_line():
-            resource = Resource.create()  # reads OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME
-            if resource.attributes[SERVICE_NAME].startswith("unknown_service"):  # neither gives a name
-                resource = resource.merge(Resource({SERVICE_NAME: "test-py-manual-otlp"}))
-            exporter = get_otlp_exporter()
-            processor = BatchSpanProcessor(exporter)
-            provider = TracerProvider(resource=resource)
-            provider.add_span_processor(processor)
+        resource = Resource.create()  # reads OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME
+        if resource.attributes[SERVICE_NAME].startswith("unknown_service"):  # neither gives a name
+            resource = resource.merge(Resource({SERVICE_NAME: "test-py-manual-otlp"}))
+        exporter = get_otlp_exporter()
+        processor = BatchSpanProcessor(exporter)
+        provider = TracerProvider(resource=resource)
+        provider.add_span_processor(processor)
         trace.set_tracer_provider(provider)
-        export_the_rest_at_exit(processor)  # spans wait for each other in batches
+        export_the_rest_at_exit(processor)  # sends the spans that still wait for a full batch
         say_where_traces_go(resource, exporter)
     return trace.get_tracer(name)

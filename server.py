@@ -7,7 +7,7 @@ import random
 import string
 
 from beyond.conventions import http_server_attributes, record_error_type, recorded_response
-from beyond.databases import MONGO, REDIS, mongo_client, read_length, redis_client, say_what_failed
+from beyond.databases import MONGO, REDIS, mongo_client, parse_length, redis_client, say_what_failed
 from beyond.settings import get_address
 
 from flask import Flask, Response, request
@@ -36,7 +36,7 @@ def get_context_from_flask_request(request):
 
 @app.route("/ping")
 def ping():
-    """Continue the caller's trace, in which both databases are used."""
+    """Continue the caller's trace with a span of the server's own, in which both databases are used."""
     ctx = get_context_from_flask_request(request)
     attributes = http_server_attributes(request)
     with tracer.start_as_current_span("/ping", context=ctx, kind=SpanKind.SERVER, attributes=attributes):
@@ -51,7 +51,7 @@ def use_both_databases():
     return get_random_letters(length)
 
 
-@tracer.start_as_current_span("redis_integration")  # a new span for each call; its parent is the current one: /ping
+@tracer.start_as_current_span("redis_integration")  # a new span for each call; its parent is that of the route
 def redis_integration(length):
     """Write `length` (int) to Redis, and read it back. Raises redis.RedisError."""
     with (
@@ -95,7 +95,7 @@ def trace_route(integration, length):
 
 def use_database(integration, length):
     """Run one integration with the `length` (str) of the request's URL, and answer with that many random letters."""
-    length = read_length(length)
+    length = parse_length(length)
     integration(length)
     return get_random_letters(length)
 
@@ -108,4 +108,5 @@ def get_random_letters(length):
 app.register_error_handler(500, say_what_failed)
 
 if __name__ == "__main__":
-    app.run(*get_address(), debug=False)  # whatever FLASK_DEBUG says: a debugger runs code for all who reach it
+    host, port = get_address()
+    app.run(host, port, debug=False)

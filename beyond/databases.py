@@ -67,7 +67,7 @@ redis_client, REDIS = read_setting("REDIS_URL", "redis://localhost:6379/0", conn
 mongo_client, MONGO = read_setting("MONGODB_URI", "mongodb://localhost:27017", connect_to_mongodb)
 
 
-def read_length(text):
+def parse_length(text):
     """Return the `length` (int) of a direct route; any other answer than 200 is 400, with the range."""
     if re.fullmatch("[0-9]{1,5}", text) and int(text) <= MAX_LENGTH:
         return int(text)
