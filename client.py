@@ -1,4 +1,4 @@
-"""A client, instrumented by hand: it pings the server and sends the trace context along in the headers.
+"""A client, instrumented by hand: it pings the server until Ctrl+C, and sends the trace context along in the headers.
 
 Post, part 1, "Initialization" and "Context propagation". Start it with `python client.py test`.
 """
@@ -31,7 +31,7 @@ def send_requests(url):
             res = requests.get(url, headers=carrier, timeout=5, stream=True)
             span.set_attribute(HTTP_RESPONSE_STATUS_CODE, res.status_code)
             length = count_bytes(res)  # it keeps none of them: a body may be endless
-        except (requests.RequestException, ValueError) as error:  # no answer, or not all of it
+        except (requests.RequestException, ValueError) as error:  # no answer, or a redirect to no URL
             failure = explain(error)
             span.record_exception(without_secrets(error))  # by hand, since the span does not see what is caught here
             span.set_status(StatusCode.ERROR, failure)

@@ -51,7 +51,7 @@ def use_both_databases():
     return get_random_letters(length)
 
 
-@tracer.start_as_current_span("redis_integration")  # a new span for each call; its parent is that of the route
+@tracer.start_as_current_span("redis_integration")  # a new span for each call; its parent is the route's span
 def redis_integration(length):
     """Write `length` (int) to Redis, and read it back. Raises redis.RedisError."""
     with (
