@@ -1,6 +1,6 @@
 """Bring docs/cost.md up to date with what was measured: `python -m benchmarks.cost.docs`.
 
-It keeps the figures of both parts in docs/cost.json, draws the pictures from them, and fills what stands between
+It keeps the figures of all parts in docs/cost.json, draws the pictures from them, and fills what stands between
 `<!-- NAME, from cost.json -->` and `<!-- end -->`. Its argument, if there is one, is a file with
 what `python -m benchmarks.cost.instructions` printed with another Python.
 """
@@ -10,7 +10,7 @@ import re
 import statistics
 import sys
 
-from benchmarks.cost import scale, table
+from benchmarks.cost import nearby, scale, table
 from benchmarks.cost.pictures import of_scale, of_table
 from tests.support import ROOT
 
@@ -113,6 +113,9 @@ def blocks(figures: dict) -> dict[str, str]:
     }
     if "other python" in figures:
         named["pythons"] = pythons(figures)
+    if "nearby" in figures:
+        named["the run of the Collector"] = f"Measured on {in_words(figures['nearby']['run'])}."
+        named |= nearby.tables(figures["nearby"])
     return named | table.tables(figures["table"]) | scale.tables(figures["scale"])
 
 
@@ -131,7 +134,7 @@ def main() -> None:
     """Keep the figures, and bring the page and its pictures up to date."""
     kept = DOCS / "cost.json"
     figures = json.loads(kept.read_text()) if kept.exists() else {}
-    for name in "table", "scale":
+    for name in "table", "scale", "nearby":
         if (RESULTS / f"{name}.json").exists():
             figures[name] = json.loads((RESULTS / f"{name}.json").read_text())
     if sys.argv[1:]:

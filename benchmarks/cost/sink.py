@@ -1,13 +1,14 @@
 """A cheap OTLP/gRPC backend in a process of its own: it takes what comes, and reads it only when asked what came.
 
 As a program it listens on the port that its argument names, and answers each line of stdin with what has come since
-the last one, in JSON.
+the last one, in JSON. A second argument is the seconds that it takes for each export.
 """
 
 import collections
 import json
 import subprocess
 import sys
+import time
 from concurrent import futures
 
 import grpc
@@ -21,13 +22,14 @@ SERVICE, METHOD = "opentelemetry.proto.collector.trace.v1.TraceService", "Export
 class Sink:
     """Start the backend; a context manager."""
 
-    def __init__(self):
+    def __init__(self, takes: float = 0):
+        self.takes = takes  # seconds for an export
         self.port = free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self):
         self.process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(self.port)],
+            [sys.executable, "-m", __name__, str(self.port), str(self.takes)],
             cwd=ROOT,
             env=clean_environment(),
             stdin=subprocess.PIPE,
@@ -49,13 +51,14 @@ class Sink:
 
 
 def main():
-    exports = []
+    exports, takes = [], float(sys.argv[2])
 
     def export(request, context):
         exports.append(request)
+        time.sleep(takes)
         return messages.ExportTraceServiceResponse().SerializeToString()
 
-    server = grpc.server(futures.ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
+    server = grpc.server(futures.ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
     handlers = {METHOD: grpc.unary_unary_rpc_method_handler(export)}  # bytes in, bytes out
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, handlers)])
     server.add_insecure_port(f"127.0.0.1:{sys.argv[1]}")

@@ -95,3 +95,11 @@ def test_instructions_are_counted_where_valgrind_is(start):
     process = start("-m", "benchmarks.cost.instructions", "off")
     assert process.wait(280) == 0, process.output
     assert 500_000 < json.loads(process.out)["instructions"]["off"] < 10_000_000
+
+
+def test_without_a_collector_it_says_how_to_name_one(start):
+    process = start("-m", "benchmarks.cost.nearby")
+    assert process.wait() == 1
+    assert process.output.splitlines() == [
+        "Name the program of a Collector: python -m benchmarks.cost.nearby FOLDER/otelcol/otelcol"
+    ]
