@@ -129,7 +129,8 @@ def get_address():
     try:
         socket.create_server((host, port), family=socket.getaddrinfo(host, port)[0][0]).close()
     except OSError as error:
-        sys.exit(f"Nothing can listen on {host}:{port} ({error.strerror}); SERVER_PORT and SERVER_HOST name another.")
+        why = os.strerror(error.errno)
+        sys.exit(f"Nothing can listen on {host}:{port} ({why}); SERVER_PORT and SERVER_HOST name another.")
     return host, port
 
 

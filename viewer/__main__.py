@@ -60,7 +60,7 @@ def read_arguments() -> list[Path]:
     parser = argparse.ArgumentParser(
         prog="python -m viewer",
         description="Take spans over OTLP, and show their traces here and on a page, until Ctrl+C.",
-        epilog="All settings are environment variables; README.md lists them.",
+        epilog="All settings are environment variables; docs/settings.md lists them.",
     )
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="saved traces to show too, in OTLP JSON")
     return parser.parse_args().files
