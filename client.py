@@ -30,7 +30,7 @@ def send_requests(url):
         try:
             res = requests.get(url, headers=carrier, timeout=5, stream=True)
             span.set_attribute(HTTP_RESPONSE_STATUS_CODE, res.status_code)
-            length = count_bytes(res)  # it keeps none of them: a body may be endless
+            length = count_bytes(res)
         except (requests.RequestException, ValueError) as error:  # no answer, or a redirect to no URL
             failure = explain(error)
             span.record_exception(without_secrets(error))  # by hand, since the span does not see what is caught here

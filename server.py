@@ -56,7 +56,7 @@ def redis_integration(length):
     """Write `length` (int) to Redis, and read it back. Raises redis.RedisError."""
     with (
         tracer.start_as_current_span("server redis operation", kind=SpanKind.CLIENT, attributes=REDIS),
-        record_error_type(),
+        record_error_type(),  # the SDK records the exception, and the conventions want this too
     ):
         redis_client.mset({"length": length})
         redis_client.get("length")
@@ -90,7 +90,7 @@ def trace_route(integration, length):
     attributes = http_server_attributes(request)
     route = request.url_rule.rule
     with tracer.start_as_current_span(route, context=ctx, kind=SpanKind.SERVER, attributes=attributes):
-        return recorded_response(use_database, integration, length)
+        return recorded_response(use_database, integration, length)  # it calls use_database(integration, length)
 
 
 def use_database(integration, length):
