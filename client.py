@@ -31,7 +31,7 @@ def send_requests(url):
             res = requests.get(url, headers=carrier, timeout=5, stream=True)
             span.set_attribute(HTTP_RESPONSE_STATUS_CODE, res.status_code)
             length = count_bytes(res)
-        except (requests.RequestException, ValueError) as error:  # no answer, or a redirect to no URL
+        except (requests.RequestException, ValueError) as error:  # no answer, or a redirect to an invalid URL
             failure = explain(error)
             span.record_exception(without_secrets(error))  # by hand, since the span does not see what is caught here
             span.set_status(StatusCode.ERROR, failure)

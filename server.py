@@ -56,7 +56,7 @@ def redis_integration(length):
     """Write `length` (int) to Redis, and read it back. Raises redis.RedisError."""
     with (
         tracer.start_as_current_span("server redis operation", kind=SpanKind.CLIENT, attributes=REDIS),
-        record_error_type(),  # the SDK records the exception, and the conventions want this too
+        record_error_type(),  # the SDK records the exception, and not error.type
     ):
         redis_client.mset({"length": length})
         redis_client.get("length")
