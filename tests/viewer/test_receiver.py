@@ -350,7 +350,7 @@ def test_a_taken_port_is_noticed(store, port):
 def test_a_port_that_is_taken_where_localhost_may_lead_is_noticed(store):
     with socket.socket(socket.AF_INET6) as other:
         try:
-            other.bind(("::1", 0))
+            other.bind(("::1", free_port()))  # one that is free on 127.0.0.1
         except OSError:
             pytest.skip("this machine has no IPv6")
         other.listen()
