@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from benchmarks.cost.run import the_run
+from benchmarks.cost.scale import MANY, RELIEF, lost_in_words
 from benchmarks.cost.servers import server
 from benchmarks.cost.sink import Sink
 from benchmarks.cost.table import markdown
@@ -21,14 +22,10 @@ from tests.support import Process, clean_environment, free_port
 
 SECONDS = 5  # of load
 SLOW, AT_ONCE = 0.5, 0  # seconds that the backend takes for an export
-LARGE = {
-    "OTEL_BSP_MAX_QUEUE_SIZE": 8192,
-    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": 2048,
-    "OTEL_BSP_SCHEDULE_DELAY": 1000,
-}
+LARGE = "a queue of 8,192 and batches of 2,048"
 WAYS = {  # what the backend takes, the spans of a request, settings, and whether through the Collector
     "slow backend, straight": (SLOW, 5, {}, False),
-    "slow backend, a queue of 8,192 and batches of 2,048": (SLOW, 5, LARGE, False),
+    f"slow backend, {LARGE}": (SLOW, 5, RELIEF[LARGE], False),
     "slow backend, through the Collector": (SLOW, 5, {}, True),
     "quick backend, straight": (AT_ONCE, 100, {}, False),
     "quick backend, through the Collector": (AT_ONCE, 100, {}, True),
@@ -62,7 +59,7 @@ def measure(program: Path, takes: float, spans: int, settings: dict, near_by: bo
     with Sink(takes) as sink:
         with contextlib.ExitStack() as stack:
             endpoint = stack.enter_context(collector(program, sink.endpoint)) if near_by else sink.endpoint
-            started = stack.enter_context(server(variant, endpoint, 1, "benchmarks.cost.many:app", **settings))
+            started = stack.enter_context(server(variant, endpoint, 1, f"{MANY}:app", **settings))
             began = time.perf_counter()
             _, rate = started.load(8, SECONDS)
             _, pings = started.stop()
@@ -75,10 +72,10 @@ def tables(results: dict) -> dict[str, str]:
     lines = [
         [
             way,
-            f"{WAYS[way][1]}",
+            str(WAYS[way][1]),
             f"{figure['rate']:.0f}",
             f"{figure['made'] / figure['seconds']:,.0f}",
-            f"{1 - figure['came'] / figure['made']:.1%}" if figure["came"] < figure["made"] else "none",
+            lost_in_words(figure),
         ]
         for way, figure in results["ways"].items()
     ]
