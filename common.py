@@ -6,7 +6,7 @@ Post, part 1, "OTel setup and configuration (common.py)".
 import os
 
 from beyond.leaving import export_the_rest_at_exit
-from beyond.settings import errors_in_one_line, get_endpoint, say_where_traces_go
+from beyond.settings import get_endpoint, say_where_traces_go
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -16,22 +16,18 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 
 def get_otlp_exporter():
-    """Return the exporter, which sends spans over OTLP/gRPC; with a token, to Lightstep, as in the post."""
+    """Return the exporter, which sends spans over OTLP/gRPC; with a token to Lightstep, as in the post."""
     ls_access_token = os.environ.get("LS_ACCESS_TOKEN")
     if not ls_access_token:
         return OTLPSpanExporter()  # to OTEL_EXPORTER_OTLP_ENDPOINT, or http://localhost:4317; http means no TLS
     return OTLPSpanExporter(
-        endpoint=get_endpoint(default="https://ingest.lightstep.com:443"),
+        endpoint=get_endpoint(default="https://ingest.lightstep.com:443"),  # unless OTEL_EXPORTER_OTLP_ENDPOINT is set
         headers=(("lightstep-access-token", ls_access_token),),
     )
 
 
-@errors_in_one_line()
 def get_tracer(name=__name__):
-    """Return a tracer; `name` (str) is the instrumentation scope of its spans. The first call sets up tracing.
-
-    Says on stderr where the traces go. Ends the program with one line for a setting that the SDK refuses.
-    """
+    """Return a tracer; `name` (str) is the instrumentation scope of its spans. The first call sets up tracing."""
     if not isinstance(trace.get_tracer_provider(), TracerProvider):  # a process has one, and it can be set only once
         resource = Resource.create()  # reads OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME
         if resource.attributes[SERVICE_NAME].startswith("unknown_service"):  # neither gives a name
@@ -41,6 +37,6 @@ def get_tracer(name=__name__):
         provider = TracerProvider(resource=resource)
         provider.add_span_processor(processor)
         trace.set_tracer_provider(provider)
-        export_the_rest_at_exit(processor)  # sends the spans that still wait for a full batch
+        export_the_rest_at_exit(processor)  # sends the last batch, also at SIGTERM, where the SDK alone loses it
         say_where_traces_go(resource, exporter)
     return trace.get_tracer(name)

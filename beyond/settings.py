@@ -1,11 +1,11 @@
 """Reading the environment. What cannot be used ends the program with one line that says what to do."""
 
 import argparse
+import logging
 import os
 import re
 import socket
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment
@@ -78,16 +78,26 @@ def get_endpoint(default):
     return get_setting("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT", default=default)
 
 
-@contextmanager
-def errors_in_one_line():
-    """End the program with one line for a setting that the SDK refuses, whatever exception it raises."""
+def rehearse():
+    """Set up tracing for a moment, and end the program with one line for a setting that the SDK refuses.
+
+    So get_tracer meets none. What the SDK logs, it says there.
+    """
+    logging.disable()
     try:
-        yield
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        provider.shutdown()
     except ModuleNotFoundError as error:
         sys.exit(f"{error}: pip install -r requirements.txt -c constraints.txt")
     except Exception as error:  # noqa: BLE001, each setting raises its own
         names = ", ".join(sorted(name for name in os.environ if name.startswith(("OTEL_", "LS_"))))
         sys.exit(f"Tracing cannot start: {printable(str(error))} (look at {names})")
+    logging.disable(logging.NOTSET)
 
 
 def say_where_traces_go(resource, exporter):
@@ -149,5 +159,4 @@ def get_options():
 
 
 check_environment()
-with errors_in_one_line():
-    import opentelemetry.sdk.trace  # noqa: F401, it reads the OTEL_*_LIMIT variables while it is imported
+rehearse()
