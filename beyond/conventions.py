@@ -157,9 +157,3 @@ def explain(error):
     """Return in a few words (str) why a request failed."""
     names = {kind.__name__ for cause in get_causes(error) for kind in type(cause).__mro__}
     return next((reason for name, reason in REASONS.items() if name in names), type(error).__name__)
-
-
-def count_bytes(response):
-    """Return the length (int) of the body of a requests.Response, of which only a piece is in memory at a time."""
-    with response:
-        return sum(map(len, response.iter_content(65_536)))
