@@ -6,12 +6,14 @@ Post, part 1, "Initialization" and "Context propagation". Start it with `python 
 import random
 import string
 
-from beyond.conventions import http_server_attributes, record_error_type, recorded_response
-from beyond.databases import MONGO, REDIS, mongo_client, parse_length, redis_client, say_what_failed
+from beyond.conventions import get_error_type, get_response, http_server_attributes
+from beyond.databases import MONGO, REDIS, mongo_client, parse_length, redis_client
 from beyond.settings import get_address
 
-from flask import Flask, Response, request
-from opentelemetry.trace import SpanKind
+from flask import Flask, request
+from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
+from opentelemetry.semconv.attributes.http_attributes import HTTP_RESPONSE_STATUS_CODE
+from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from common import get_tracer
@@ -28,7 +30,7 @@ def get_header_from_flask_request(request, key):
 def get_context_from_flask_request(request):
     """Return the context of the caller, whose span becomes the parent; without one it is empty: a new trace begins."""
     traceparent = get_header_from_flask_request(request, "traceparent")
-    tracestate = get_header_from_flask_request(request, "tracestate")
+    tracestate = get_header_from_flask_request(request, "tracestate")  # what tracing vendors add; often empty
     carrier = {"traceparent": traceparent, "tracestate": tracestate}  # extract takes lists, empty ones too
     ctx = TraceContextTextMapPropagator().extract(carrier)
     return ctx
@@ -38,13 +40,28 @@ def get_context_from_flask_request(request):
 def ping():
     """Continue the caller's trace with a span of the server's own, in which both databases are used."""
     ctx = get_context_from_flask_request(request)
-    attributes = http_server_attributes(request)
-    with tracer.start_as_current_span("/ping", context=ctx, kind=SpanKind.SERVER, attributes=attributes):
-        return recorded_response(use_both_databases)  # the span gets the status code of the answer, or the exception
+    attributes = http_server_attributes(request)  # {"http.request.method": "GET", "http.route": "/ping", ...}
+    with tracer.start_as_current_span("/ping", context=ctx, kind=SpanKind.SERVER, attributes=attributes) as span:
+        return record_response(span, use_both_databases)  # it calls the function, inside the span
+
+
+def record_response(span, function, *arguments):
+    """Return the response (flask.Response) of `function(*arguments)`, and set its status code on a server's span."""
+    try:
+        response = get_response(function, *arguments)  # what it returns, or abort(...) raises, as a response
+    except Exception as error:
+        span.set_attribute(HTTP_RESPONSE_STATUS_CODE, 500)  # Flask's answer
+        span.set_attribute(ERROR_TYPE, get_error_type(error))
+        raise  # where it leaves the span's `with` block, the SDK records it, and sets the status ERROR
+    span.set_attribute(HTTP_RESPONSE_STATUS_CODE, response.status_code)
+    if response.status_code >= 500:  # abort(503), for instance; a 4xx is the caller's error
+        span.set_status(StatusCode.ERROR)
+        span.set_attribute(ERROR_TYPE, str(response.status_code))
+    return response
 
 
 def use_both_databases():
-    """Answer with up to 1,024 random letters. Raises what the two integrations raise."""
+    """Answer with up to 1,024 random letters. Raises redis.RedisError and PyMongoError."""
     length = random.randint(1, 1024)
     redis_integration(length)
     pymongo_integration(length)
@@ -54,10 +71,7 @@ def use_both_databases():
 @tracer.start_as_current_span("redis_integration")  # a new span for each call; its parent is the route's span
 def redis_integration(length):
     """Write `length` (int) to Redis, and read it back. Raises redis.RedisError."""
-    with (
-        tracer.start_as_current_span("server redis operation", kind=SpanKind.CLIENT, attributes=REDIS),
-        record_error_type(),  # the SDK records the exception, and not error.type
-    ):
+    with tracer.start_as_current_span("server redis operation", kind=SpanKind.CLIENT, attributes=REDIS):
         redis_client.mset({"length": length})
         redis_client.get("length")
 
@@ -65,10 +79,7 @@ def redis_integration(length):
 @tracer.start_as_current_span("pymongo_integration")
 def pymongo_integration(length):
     """Look for a document in MongoDB; `length` (int) has no effect, as in the post. Raises PyMongoError."""
-    with (
-        tracer.start_as_current_span("server pymongo operation", kind=SpanKind.CLIENT, attributes=MONGO),
-        record_error_type(),
-    ):
+    with tracer.start_as_current_span("server pymongo operation", kind=SpanKind.CLIENT, attributes=MONGO):
         mongo_client["opentelemetry-tests"]["tests"].find_one()
 
 
@@ -89,23 +100,21 @@ def trace_route(integration, length):
     ctx = get_context_from_flask_request(request)
     attributes = http_server_attributes(request)
     route = request.url_rule.rule
-    with tracer.start_as_current_span(route, context=ctx, kind=SpanKind.SERVER, attributes=attributes):
-        return recorded_response(use_database, integration, length)  # it calls use_database(integration, length)
+    with tracer.start_as_current_span(route, context=ctx, kind=SpanKind.SERVER, attributes=attributes) as span:
+        return record_response(span, use_database, integration, length)
 
 
 def use_database(integration, length):
     """Run one integration with the `length` (str) of the request's URL, and answer with that many random letters."""
-    length = parse_length(length)
+    length = parse_length(length)  # or abort(400)
     integration(length)
     return get_random_letters(length)
 
 
 def get_random_letters(length):
-    """Return an answer (flask.Response) of `length` (int) random lower-case letters."""
-    return Response("".join(random.choices(string.ascii_lowercase, k=length)), mimetype="text/plain")
+    """Return `length` (int) random lower-case letters (str)."""
+    return "".join(random.choices(string.ascii_lowercase, k=length))
 
-
-app.register_error_handler(500, say_what_failed)
 
 if __name__ == "__main__":
     host, port = get_address()

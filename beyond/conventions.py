@@ -8,14 +8,12 @@ from urllib.parse import urlsplit
 from beyond.settings import AROUND_THE_PROXY, printable
 
 from opentelemetry.semconv.attributes.client_attributes import CLIENT_ADDRESS
-from opentelemetry.semconv.attributes.db_attributes import DB_RESPONSE_STATUS_CODE
-from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
-from opentelemetry.semconv.attributes.http_attributes import HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE
+from opentelemetry.semconv.attributes.http_attributes import HTTP_REQUEST_METHOD, HTTP_ROUTE
 from opentelemetry.semconv.attributes.network_attributes import NETWORK_PROTOCOL_VERSION
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
 from opentelemetry.semconv.attributes.url_attributes import URL_FULL, URL_PATH, URL_QUERY, URL_SCHEME
 from opentelemetry.semconv.attributes.user_agent_attributes import USER_AGENT_ORIGINAL
-from opentelemetry.trace import StatusCode, format_trace_id, get_current_span
+from opentelemetry.trace import format_trace_id, get_current_span
 
 SECRETS = "sig|Signature|AWSAccessKeyId|X-Goog-Signature|X-Amz-Signature|X-Amz-Credential|X-Amz-Security-Token"
 HOST = re.compile(r"(?:.*@)?(\[[0-9A-Fa-f:.]+\]|[^:\[\]@]+)(?::(\d{1,5}))?")
@@ -92,45 +90,39 @@ def read_server_attributes(request):
     return attributes
 
 
-def recorded_response(work, *arguments):
-    """Return the answer (flask.Response) that `work(*arguments)` makes, and give the current span its status code.
+def get_response(function, *arguments):
+    """Return the flask.Response that Flask makes of what `function(*arguments)` returns; text is text/plain.
 
-    `work` may return and raise what a view may. An answer below 500 is no error of a server, `abort(404)` and what an
-    error handler makes of an exception included ("HTTP server", "Status"). What no handler takes is raised again.
+    `abort(404)` and what an error handler makes of an exception are responses too. What no handler takes is raised
+    again, and Flask's answer to it will say what failed, and in which trace.
     """
-    from flask import current_app, g  # here: the client needs no Flask
+    from flask import Response, current_app  # here: the client needs no Flask
 
-    span = get_current_span()
     try:
         try:
-            answer = work(*arguments)
+            response = function(*arguments)
+            if isinstance(response, str):
+                response = Response(response, mimetype="text/plain")
         except Exception as error:  # noqa: BLE001, raised again unless the program has a handler for it
-            answer = current_app.handle_user_exception(error)
-        response = current_app.make_response(answer)
+            response = current_app.handle_user_exception(error)
+        return current_app.make_response(response)
     except Exception as error:
-        span.set_attributes({HTTP_RESPONSE_STATUS_CODE: 500, ERROR_TYPE: get_error_type(error)})
-        g.trace_id = format_trace_id(span.get_span_context().trace_id)  # for the handler that runs after the span's end
+        trace_id = format_trace_id(get_current_span().get_span_context().trace_id)
+        failure = getattr(error, "failure", "The server failed")
+        answer_instead_of_flask(f"{failure}: {type(error).__name__} (trace {trace_id})\n")
         raise
-    span.set_attribute(HTTP_RESPONSE_STATUS_CODE, response.status_code)
-    if response.status_code >= 500:
-        span.set_status(StatusCode.ERROR)
-        span.set_attribute(ERROR_TYPE, str(response.status_code))
-    return response
 
 
-class record_error_type:  # a class: as a generator it would take four times as long
-    """Name an exception that passes on the current span ("Database client"); the SDK records the rest."""
+def answer_instead_of_flask(text):
+    """Let `text` (str) be the answer to this request, in place of Flask's page for a 500; a handler's answer stays."""
+    from flask import after_this_request
+    from werkzeug.exceptions import InternalServerError
 
-    def __enter__(self):
-        pass
-
-    def __exit__(self, kind, error, traceback):
-        if isinstance(error, Exception):
-            span = get_current_span()
-            span.set_attribute(ERROR_TYPE, get_error_type(error))
-            if code := getattr(error, "code", None):  # pymongo's
-                span.set_attribute(DB_RESPONSE_STATUS_CODE, str(code))
-            without_secrets(error)
+    @after_this_request
+    def replace(response):
+        if not response.direct_passthrough and response.data == InternalServerError().get_response().data:
+            response.data, response.mimetype = text, "text/plain"
+        return response
 
 
 def get_error_type(error):

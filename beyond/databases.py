@@ -1,26 +1,70 @@
 """The two databases: a client for each, made once and bounded in time, and the attributes of its spans."""
 
 import re
+from functools import partial
 from urllib.parse import unquote, urlsplit
 
+from beyond.conventions import get_error_type, without_secrets
 from beyond.settings import read_setting
 
 import redis
-from flask import Response, abort, g
+from flask import Response, abort
 from opentelemetry.semconv.attributes.db_attributes import (
     DB_COLLECTION_NAME,
     DB_NAMESPACE,
     DB_OPERATION_NAME,
+    DB_RESPONSE_STATUS_CODE,
     DB_SYSTEM_NAME,
 )
+from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
+from opentelemetry.trace import get_current_span
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
+from pymongo.database import Database
+from pymongo.errors import ServerSelectionTimeoutError
 from pymongo.uri_parser import split_hosts
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 MAX_LENGTH = 65_536
+
+
+class NamedErrors:
+    """A client as it is, but what its calls raise is given to `name_error` (a function of the exception) on its way."""
+
+    def __init__(self, client, name_error):
+        self._client, self._name_error = client, name_error
+
+    def __getattr__(self, name):
+        return self._wrap(getattr(self._client, name))
+
+    def __getitem__(self, name):
+        return self._wrap(self._client[name])
+
+    def _wrap(self, part):
+        return NamedErrors(part, self._name_error) if callable(part) or isinstance(part, Database) else part
+
+    def __call__(self, *arguments, **options):
+        try:
+            return self._client(*arguments, **options)
+        except Exception as error:
+            self._name_error(error)
+            raise
+
+
+def name_error(name, attributes, error):
+    """Record on the current span what the SDK leaves out of an exception ("Database client", "Recording errors").
+
+    For the answer, `error.failure` says which database failed: its `name` (str), and its address of the `attributes`.
+    """
+    span = get_current_span()
+    span.set_attribute(ERROR_TYPE, get_error_type(error))
+    if code := getattr(error, "code", None):  # pymongo's
+        span.set_attribute(DB_RESPONSE_STATUS_CODE, str(code))
+    reached = " connecting to " not in str(error) and not isinstance(error, ServerSelectionTimeoutError)
+    address = f"{attributes[SERVER_ADDRESS]}:{attributes.get(SERVER_PORT, '')}".rstrip(":")
+    error.failure = f"{name} {'failed' if reached else 'could not be reached'} at {address}"
+    without_secrets(error)
 
 
 def check_password(url):
@@ -39,12 +83,13 @@ def connect_to_redis(url):
     options = client.connection_pool.connection_kwargs  # these leave out what the URL leaves out
     path = options.get("path")
     address = {SERVER_ADDRESS: options.get("host", "localhost"), SERVER_PORT: options.get("port", 6379)}
-    return client, {
+    attributes = {
         DB_SYSTEM_NAME: "redis",
         DB_NAMESPACE: str(options.get("db", 0)),
         DB_OPERATION_NAME: "MSET",
         **({SERVER_ADDRESS: path} if path else address),
     }
+    return NamedErrors(client, partial(name_error, "Redis", attributes)), attributes
 
 
 def connect_to_mongodb(uri):
@@ -53,7 +98,7 @@ def connect_to_mongodb(uri):
     client = MongoClient(uri, connect=False, connectTimeoutMS=1000, timeoutMS=2000, retryReads=False)
     hosts = re.match(r"(?:mongodb(?:\+srv)?://)?(?:[^@/]*@)?([^/?]+)", uri)[1]
     host, port = split_hosts(unquote(hosts))[0]  # the first of several
-    return client, {
+    attributes = {
         DB_SYSTEM_NAME: "mongodb",
         DB_NAMESPACE: "opentelemetry-tests",
         DB_COLLECTION_NAME: "tests",
@@ -61,6 +106,7 @@ def connect_to_mongodb(uri):
         SERVER_ADDRESS: host,
         **({SERVER_PORT: port} if port else {}),
     }
+    return NamedErrors(client, partial(name_error, "MongoDB", attributes)), attributes
 
 
 redis_client, REDIS = read_setting("REDIS_URL", "redis://localhost:6379/0", connect_to_redis)
@@ -72,15 +118,3 @@ def parse_length(text):
     if re.fullmatch("[0-9]{1,5}", text) and int(text) <= MAX_LENGTH:
         return int(text)
     abort(Response(f"length must be a whole number from 0 to {MAX_LENGTH}", 400, mimetype="text/plain"))
-
-
-def say_what_failed(error):
-    """Answer a 500 with the database that failed, and with the trace to look at; Flask has logged the stack trace."""
-    cause = error.original_exception or error
-    failure = "The server failed"
-    for kind, name, attributes in (redis.RedisError, "Redis", REDIS), (PyMongoError, "MongoDB", MONGO):
-        if isinstance(cause, kind):
-            address = ":".join(str(attributes[key]) for key in (SERVER_ADDRESS, SERVER_PORT) if key in attributes)
-            reached = " connecting to " not in str(cause) and not isinstance(cause, ServerSelectionTimeoutError)
-            failure = f"{name} {'failed' if reached else 'could not be reached'} at {address}"
-    return Response(f"{failure}: {type(cause).__name__} (trace {g.get('trace_id')})\n", 500, mimetype="text/plain")

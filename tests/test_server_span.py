@@ -39,8 +39,8 @@ WORK = {
 def mine(work):
     ctx = get_context_from_flask_request(request)
     attributes = http_server_attributes(request)
-    with tracer.start_as_current_span("mine", context=ctx, kind=SpanKind.SERVER, attributes=attributes):
-        return recorded_response(WORK[work])
+    with tracer.start_as_current_span("mine", context=ctx, kind=SpanKind.SERVER, attributes=attributes) as span:
+        return record_response(span, WORK[work])
 
 app.run(*get_address())
 """
@@ -84,6 +84,15 @@ def test_what_a_view_raises_is_recorded_as_the_sdk_does(mine, work, error):
     assert answer.text == f"The server failed: {error} (trace {span.trace_id})\n"
     assert (span.status, span.attributes["error.type"]) == ("ERROR", error)
     assert span.events[0][1]["exception.type"] == error
+
+
+def test_an_answer_of_the_programs_own_to_a_500_stays(start, sink):
+    port = free_port()
+    own = VIEWS.replace("def handled()", "app.register_error_handler(500, lambda _: ('sorry', 500))\n\ndef handled()")
+    settings = {"SERVER_PORT": port, "OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint}
+    start("-c", own, **settings).wait_for_port(port)
+    answer = requests.get(f"http://127.0.0.1:{port}/mine/broken", timeout=20)
+    assert (answer.status_code, answer.text) == (500, "sorry")
 
 
 def test_a_ping_that_its_worker_does_not_survive_has_no_status_code(start, sink, redis_server, mongodb_server):

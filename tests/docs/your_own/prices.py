@@ -1,9 +1,10 @@
 """A second service: it knows the prices. Start it with `SERVER_PORT=8082 python prices.py`."""
 
-from beyond.conventions import http_server_attributes, recorded_response
+from beyond.conventions import get_response, http_server_attributes
 from beyond.settings import get_address
 
 from flask import Flask, abort, request
+from opentelemetry.semconv.attributes.http_attributes import HTTP_RESPONSE_STATUS_CODE
 from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -20,8 +21,11 @@ def price(item):
     """Continue the caller's trace, and answer with the price."""
     ctx = TraceContextTextMapPropagator().extract(request.headers)
     attributes = http_server_attributes(request)
-    with tracer.start_as_current_span("/price/<item>", context=ctx, kind=SpanKind.SERVER, attributes=attributes):
-        return recorded_response(find_price, item)
+    route = request.url_rule.rule  # "/price/<item>"
+    with tracer.start_as_current_span(route, context=ctx, kind=SpanKind.SERVER, attributes=attributes) as span:
+        response = get_response(find_price, item)
+        span.set_attribute(HTTP_RESPONSE_STATUS_CODE, response.status_code)
+        return response
 
 
 def find_price(item):

@@ -4,12 +4,7 @@ import json
 import os
 from urllib.parse import quote
 
-from beyond.conventions import (
-    http_client_attributes,
-    http_server_attributes,
-    record_error_type,
-    recorded_response,
-)
+from beyond.conventions import get_error_type, http_client_attributes, http_server_attributes
 from beyond.databases import redis_client
 from beyond.settings import get_address
 
@@ -21,7 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from common import get_tracer
-from server import app, get_context_from_flask_request
+from server import app, get_context_from_flask_request, record_response
 
 PRICES_URL = os.environ.get("PRICES_URL", "http://127.0.0.1:8082")
 
@@ -33,8 +28,9 @@ def order(item):
     """Continue the caller's trace, in which the price is asked for and the order is sent on."""
     ctx = get_context_from_flask_request(request)
     attributes = http_server_attributes(request) | {"shop.item": item}
-    with tracer.start_as_current_span("/order/<item>", context=ctx, kind=SpanKind.SERVER, attributes=attributes):
-        return recorded_response(take_order, item)
+    route = request.url_rule.rule  # "/order/<item>"
+    with tracer.start_as_current_span(route, context=ctx, kind=SpanKind.SERVER, attributes=attributes) as span:
+        return record_response(span, take_order, item)
 
 
 def take_order(item):
@@ -48,13 +44,14 @@ def get_price(item):
     """Return the price (int) that the second service says. Raises requests.RequestException."""
     url = f"{PRICES_URL}/price/{quote(item)}"
     attributes = http_client_attributes(url)
-    with (
-        tracer.start_as_current_span("get price", kind=SpanKind.CLIENT, attributes=attributes) as span,
-        record_error_type(),
-    ):
+    with tracer.start_as_current_span("get price", kind=SpanKind.CLIENT, attributes=attributes) as span:
         carrier = {}
         TraceContextTextMapPropagator().inject(carrier)
-        res = requests.get(url, headers=carrier, timeout=5)
+        try:
+            res = requests.get(url, headers=carrier, timeout=5)
+        except requests.RequestException as error:
+            span.set_attribute(ERROR_TYPE, get_error_type(error))
+            raise
         span.set_attribute(HTTP_RESPONSE_STATUS_CODE, res.status_code)
         if res.status_code >= 400:  # an error for who asked, whatever it is for the one who answered
             span.set_status(StatusCode.ERROR)
@@ -71,10 +68,7 @@ QUEUE = {"messaging.system": "redis", "messaging.destination.name": "orders"}
 def send_order(order):
     """Put an `order` (dict) into the queue, for whoever is there to work on it."""
     attributes = QUEUE | {"messaging.operation.name": "send", "messaging.operation.type": "send"}
-    with (
-        tracer.start_as_current_span("send orders", kind=SpanKind.PRODUCER, attributes=attributes),
-        record_error_type(),
-    ):
+    with tracer.start_as_current_span("send orders", kind=SpanKind.PRODUCER, attributes=attributes):
         carrier = {}
         TraceContextTextMapPropagator().inject(carrier)
         redis_client.rpush("orders", json.dumps({"headers": carrier, "body": order}))
