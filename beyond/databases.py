@@ -2,6 +2,7 @@
 
 import re
 from functools import partial
+from inspect import ismethod
 from urllib.parse import unquote, urlsplit
 
 from beyond.conventions import get_error_type, without_secrets
@@ -20,7 +21,6 @@ from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
 from opentelemetry.trace import get_current_span
 from pymongo import MongoClient
-from pymongo.database import Database
 from pymongo.errors import ServerSelectionTimeoutError
 from pymongo.uri_parser import split_hosts
 from redis.backoff import NoBackoff
@@ -30,26 +30,28 @@ MAX_LENGTH = 65_536
 
 
 class NamedErrors:
-    """A client as it is, but what its calls raise is given to `name_error` (a function of the exception) on its way."""
+    """A client as it is, but what its methods raise is given to `name_error`, a function, on its way."""
 
     def __init__(self, client, name_error):
         self._client, self._name_error = client, name_error
 
     def __getattr__(self, name):
-        return self._wrap(getattr(self._client, name))
+        part = getattr(self._client, name)
+        if ismethod(part):
+            part = self.__dict__[name] = partial(call, part, self._name_error)  # kept, so that this is done once
+        return part
 
     def __getitem__(self, name):
-        return self._wrap(self._client[name])
+        return NamedErrors(self._client[name], self._name_error)
 
-    def _wrap(self, part):
-        return NamedErrors(part, self._name_error) if callable(part) or isinstance(part, Database) else part
 
-    def __call__(self, *arguments, **options):
-        try:
-            return self._client(*arguments, **options)
-        except Exception as error:
-            self._name_error(error)
-            raise
+def call(method, name_error, *arguments, **options):
+    """Return `method(*arguments, **options)`; what it raises is given to `name_error` on its way."""
+    try:
+        return method(*arguments, **options)
+    except Exception as error:
+        name_error(error)
+        raise
 
 
 def name_error(name, attributes, error):
