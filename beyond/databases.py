@@ -21,6 +21,8 @@ from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
 from opentelemetry.trace import get_current_span
 from pymongo import MongoClient
+from pymongo.collection import Collection
+from pymongo.database import Database
 from pymongo.errors import ServerSelectionTimeoutError
 from pymongo.uri_parser import split_hosts
 from redis.backoff import NoBackoff
@@ -37,12 +39,16 @@ class NamedErrors:
 
     def __getattr__(self, name):
         part = getattr(self._client, name)
-        if ismethod(part):
-            part = self.__dict__[name] = partial(call, part, self._name_error)  # kept, so that this is done once
-        return part
+        if not ismethod(part):
+            return self._named(part)
+        self.__dict__[name] = method = partial(call, part, self._name_error)  # kept, so that this is done once
+        return method
 
     def __getitem__(self, name):
-        return NamedErrors(self._client[name], self._name_error)
+        return self._named(self._client[name])
+
+    def _named(self, part):
+        return NamedErrors(part, self._name_error) if isinstance(part, (Database, Collection)) else part
 
 
 def call(method, name_error, *arguments, **options):

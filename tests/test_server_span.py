@@ -95,6 +95,25 @@ def test_an_answer_of_the_programs_own_to_a_500_stays(start, sink):
     assert (answer.status_code, answer.text) == (500, "sorry")
 
 
+USES = """
+from server import *
+
+mongo_client["shop"].orders.insert_one({"item": "apple"})
+print(mongo_client.shop["orders"].count_documents({}) > 0, redis_client.set("item", "pear"), redis_client["item"])
+with tracer.start_as_current_span("wrong", kind=SpanKind.CLIENT):
+    redis_client.lpush("item", 1)
+"""
+
+
+def test_a_readers_own_use_of_the_databases_is_named_too(start, sink, redis_server, mongodb_server):
+    settings = {"REDIS_URL": redis_server.url, "MONGODB_URI": mongodb_server.uri}
+    process = start("-c", USES, OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint, **settings)
+    assert process.wait() == 1
+    assert process.out == "True True b'pear'\n"
+    [span] = sink.wait_for(1)
+    assert span.attributes["error.type"] == "redis.exceptions.ResponseError"
+
+
 def test_a_ping_that_its_worker_does_not_survive_has_no_status_code(start, sink, redis_server, mongodb_server):
     port = free_port()
     with Proxy(mongodb_server.port, "hang") as hanging:
