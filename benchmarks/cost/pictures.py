@@ -1,5 +1,6 @@
 """The pictures of docs/cost.md, each for a light and a dark page."""
 
+import re
 import statistics
 import sys
 from collections.abc import Callable
@@ -113,7 +114,8 @@ def draw_all(charts: dict[str, Callable], results: dict) -> dict[str, str]:
         for name, chart in charts.items():
             picture = chart(page, results)
             picture.uuid = name  # otherwise drawn by lot
-            drawn[f"cost-{name}-{page}.svg"] = picture.render(is_unicode=True)
+            svg = picture.render(is_unicode=True)
+            drawn[f"cost-{name}-{page}.svg"] = re.sub("<!--Generated .*?-->", "", svg)  # it has the day in it
     return drawn
 
 
