@@ -31,8 +31,8 @@ def read_setting(variable, default, read):
 
 def printable(text, length=4_000):
     """Return at most `length` characters of `text` (str), none of which a terminal would obey."""
-    shown = text if len(text) <= length else f"{text[:length]}… ({len(text)} characters)"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:length])
+    return shown if len(text) <= length >= len(shown) else f"{shown[:length]}… ({len(text)} characters)"
 
 
 def check_environment():
@@ -83,21 +83,26 @@ def rehearse():
 
     So get_tracer meets none. What the SDK logs, it says there.
     """
+    disabled = logging.root.manager.disable
     logging.disable()
     try:
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        from opentelemetry.trace import get_tracer_provider
 
+        get_tracer_provider()
+        default = "https://localhost" if "LS_ACCESS_TOKEN" in os.environ else None  # TLS has settings of its own
         provider = TracerProvider(shutdown_on_exit=False)
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(get_endpoint(default))))
         provider.shutdown()
     except ModuleNotFoundError as error:
         sys.exit(f"{error}: pip install -r requirements.txt -c constraints.txt")
     except Exception as error:  # noqa: BLE001, each setting raises its own
         names = ", ".join(sorted(name for name in os.environ if name.startswith(("OTEL_", "LS_"))))
         sys.exit(f"Tracing cannot start: {printable(str(error))} (look at {names})")
-    logging.disable(logging.NOTSET)
+    finally:
+        logging.disable(disabled)
 
 
 def say_where_traces_go(resource, exporter):

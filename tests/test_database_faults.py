@@ -207,6 +207,13 @@ def test_a_long_error_message_is_cut_and_obeys_no_terminal(server, sink):
         assert len(text) < 50_000
 
 
+def test_an_error_message_of_control_characters_is_not_longer_for_it(server, sink):
+    with Scripted(b"-ERR " + b"\x1b" * 3_900 + b"\r\n") as database:
+        fails_in_time(server(REDIS_URL=database.url), "Redis", "failed")
+        span = {span.name: span for span in sink.wait_for(3)}["server redis operation"]
+    assert 4_000 < len(span.events[0][1]["exception.message"]) < 4_100
+
+
 def test_the_error_code_of_mongodb_is_on_its_span(server, sink):
     with MongoDBThatRefuses() as database:
         process = server(MONGODB_URI=f"mongodb://somebody:wrong@localhost:{database.port}")

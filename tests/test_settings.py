@@ -212,6 +212,7 @@ def test_otel_sdk_disabled_turns_tracing_off_and_everything_else_works(server, c
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "zip"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "-1"),
+        ("OTEL_PYTHON_TRACER_PROVIDER", "nope"),
     ],
 )
 @pytest.mark.parametrize("program", ["client.py", "server.py"])
@@ -222,6 +223,15 @@ def test_a_setting_that_the_sdk_refuses_is_one_clear_line(start, program, variab
     assert line.startswith("Tracing cannot start: ")
     assert variable in line
     assert "Traceback" not in process.output
+
+
+def test_with_a_token_the_settings_of_tls_are_looked_at_too(start):
+    variable = "OTEL_PYTHON_EXPORTER_OTLP_GRPC_CREDENTIAL_PROVIDER"
+    process = start("client.py", LS_ACCESS_TOKEN="token", **{variable: "nope"})
+    assert process.wait() == 1
+    [line] = process.err.splitlines()
+    assert line.startswith("Tracing cannot start: ")
+    assert variable in line
 
 
 REFUSED = [
