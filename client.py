@@ -5,7 +5,7 @@ Post, part 1, "Initialization" and "Context propagation". Start it with `python 
 
 import sys
 
-from beyond.conventions import explain, get_error_type, http_client_attributes, redact, without_secrets
+from beyond.conventions import explain, get_class_name, http_client_attributes, redact, without_secrets
 from beyond.leaving import repeat_until_ctrl_c
 from beyond.settings import get_destination_url
 
@@ -34,7 +34,7 @@ def send_requests(url):
             failure = explain(error)
             span.record_exception(without_secrets(error))  # by hand, since it is caught here; its message has the URL
             span.set_status(StatusCode.ERROR, failure)
-            span.set_attribute(ERROR_TYPE, get_error_type(error))
+            span.set_attribute(ERROR_TYPE, get_class_name(error))
         else:
             if res.status_code >= 400:  # an answer, but an error; the code says enough, so no description
                 failure = f"the answer is {res.status_code}"

@@ -6,8 +6,8 @@ Post, part 1, "Initialization" and "Context propagation". Start it with `python 
 import random
 import string
 
-from beyond.conventions import get_error_type, get_response, http_server_attributes
-from beyond.databases import MONGO, REDIS, mongo_client, parse_length, redis_client
+from beyond.conventions import error_type, get_class_name, http_server_attributes
+from beyond.databases import MONGO, REDIS, get_response, mongo_client, parse_length, redis_client
 from beyond.settings import get_address
 
 from flask import Flask, request
@@ -42,17 +42,17 @@ def ping():
     ctx = get_context_from_flask_request(request)
     attributes = http_server_attributes(request)  # {"http.request.method": "GET", "http.route": "/ping", ...}
     with tracer.start_as_current_span("/ping", context=ctx, kind=SpanKind.SERVER, attributes=attributes) as span:
-        return record_response(span, use_both_databases)  # it calls the function, inside the span
+        return record_response(span, use_both_databases)  # calls use_both_databases, inside the span
 
 
 def record_response(span, function, *arguments):
     """Return the response (flask.Response) of `function(*arguments)`, and set its status code on a server's span."""
     try:
-        response = get_response(function, *arguments)  # what it returns, or abort(...) raises, as a response
+        response = get_response(function, *arguments)  # calls the function; abort(...) makes a response too
     except Exception as error:
         span.set_attribute(HTTP_RESPONSE_STATUS_CODE, 500)  # Flask's answer
-        span.set_attribute(ERROR_TYPE, get_error_type(error))
-        raise  # where it leaves the span's `with` block, the SDK records it, and sets the status ERROR
+        span.set_attribute(ERROR_TYPE, get_class_name(error))
+        raise  # out of the span's `with` block: there the SDK records it, and sets the status ERROR
     span.set_attribute(HTTP_RESPONSE_STATUS_CODE, response.status_code)
     if response.status_code >= 500:  # abort(503), for instance; a 4xx is the caller's error
         span.set_status(StatusCode.ERROR)
@@ -71,7 +71,8 @@ def use_both_databases():
 @tracer.start_as_current_span("redis_integration")  # a new span for each call; its parent is the route's span
 def redis_integration(length):
     """Write `length` (int) to Redis, and read it back. Raises redis.RedisError."""
-    with tracer.start_as_current_span("server redis operation", kind=SpanKind.CLIENT, attributes=REDIS):
+    # The SDK records an exception that leaves the block, and sets ERROR; error_type() adds the attribute error.type.
+    with tracer.start_as_current_span("server redis operation", kind=SpanKind.CLIENT, attributes=REDIS), error_type():
         redis_client.mset({"length": length})
         redis_client.get("length")
 
@@ -79,7 +80,7 @@ def redis_integration(length):
 @tracer.start_as_current_span("pymongo_integration")
 def pymongo_integration(length):
     """Look for a document in MongoDB; `length` (int) has no effect, as in the post. Raises PyMongoError."""
-    with tracer.start_as_current_span("server pymongo operation", kind=SpanKind.CLIENT, attributes=MONGO):
+    with tracer.start_as_current_span("server pymongo operation", kind=SpanKind.CLIENT, attributes=MONGO), error_type():
         mongo_client["opentelemetry-tests"]["tests"].find_one()
 
 

@@ -1,78 +1,28 @@
-"""The two databases: a client for each, made once and bounded in time, and the attributes of its spans."""
+"""The two databases: a client for each, bounded in time, the attributes of its spans, and the answer when one fails."""
 
 import re
-from functools import partial
-from inspect import ismethod
 from urllib.parse import unquote, urlsplit
 
-from beyond.conventions import get_error_type, without_secrets
-from beyond.settings import read_setting
+from beyond.settings import printable, read_setting
 
 import redis
-from flask import Response, abort
+from flask import Response, abort, after_this_request, current_app
 from opentelemetry.semconv.attributes.db_attributes import (
     DB_COLLECTION_NAME,
     DB_NAMESPACE,
     DB_OPERATION_NAME,
-    DB_RESPONSE_STATUS_CODE,
     DB_SYSTEM_NAME,
 )
-from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
-from opentelemetry.trace import get_current_span
+from opentelemetry.trace import format_trace_id, get_current_span
 from pymongo import MongoClient
-from pymongo.collection import Collection
-from pymongo.database import Database
-from pymongo.errors import ServerSelectionTimeoutError
+from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 from pymongo.uri_parser import split_hosts
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from werkzeug.exceptions import HTTPException, InternalServerError
 
 MAX_LENGTH = 65_536
-
-
-class NamedErrors:
-    """A client as it is, but what its methods raise is given to `name_error`, a function, on its way."""
-
-    def __init__(self, client, name_error):
-        self._client, self._name_error = client, name_error
-
-    def __getattr__(self, name):
-        part = getattr(self._client, name)
-        if not ismethod(part):
-            return self._named(part)
-        self.__dict__[name] = method = partial(call, part, self._name_error)  # kept, so that this is done once
-        return method
-
-    def __getitem__(self, name):
-        return self._named(self._client[name])
-
-    def _named(self, part):
-        return NamedErrors(part, self._name_error) if isinstance(part, (Database, Collection)) else part
-
-
-def call(method, name_error, *arguments, **options):
-    """Return `method(*arguments, **options)`; what it raises is given to `name_error` on its way."""
-    try:
-        return method(*arguments, **options)
-    except Exception as error:
-        name_error(error)
-        raise
-
-
-def name_error(name, attributes, error):
-    """Record on the current span what the SDK leaves out of an exception ("Database client", "Recording errors").
-
-    For the answer, `error.failure` says which database failed: its `name` (str), and its address of the `attributes`.
-    """
-    span = get_current_span()
-    span.set_attribute(ERROR_TYPE, get_error_type(error))
-    if code := getattr(error, "code", None):  # pymongo's
-        span.set_attribute(DB_RESPONSE_STATUS_CODE, str(code))
-    reached = " connecting to " not in str(error) and not isinstance(error, ServerSelectionTimeoutError)
-    address = f"{attributes[SERVER_ADDRESS]}:{attributes.get(SERVER_PORT, '')}".rstrip(":")
-    error.failure = f"{name} {'failed' if reached else 'could not be reached'} at {address}"
-    without_secrets(error)
 
 
 def check_password(url):
@@ -91,13 +41,12 @@ def connect_to_redis(url):
     options = client.connection_pool.connection_kwargs  # these leave out what the URL leaves out
     path = options.get("path")
     address = {SERVER_ADDRESS: options.get("host", "localhost"), SERVER_PORT: options.get("port", 6379)}
-    attributes = {
+    return client, {
         DB_SYSTEM_NAME: "redis",
         DB_NAMESPACE: str(options.get("db", 0)),
         DB_OPERATION_NAME: "MSET",
         **({SERVER_ADDRESS: path} if path else address),
     }
-    return NamedErrors(client, partial(name_error, "Redis", attributes)), attributes
 
 
 def connect_to_mongodb(uri):
@@ -106,7 +55,7 @@ def connect_to_mongodb(uri):
     client = MongoClient(uri, connect=False, connectTimeoutMS=1000, timeoutMS=2000, retryReads=False)
     hosts = re.match(r"(?:mongodb(?:\+srv)?://)?(?:[^@/]*@)?([^/?]+)", uri)[1]
     host, port = split_hosts(unquote(hosts))[0]  # the first of several
-    attributes = {
+    return client, {
         DB_SYSTEM_NAME: "mongodb",
         DB_NAMESPACE: "opentelemetry-tests",
         DB_COLLECTION_NAME: "tests",
@@ -114,7 +63,6 @@ def connect_to_mongodb(uri):
         SERVER_ADDRESS: host,
         **({SERVER_PORT: port} if port else {}),
     }
-    return NamedErrors(client, partial(name_error, "MongoDB", attributes)), attributes
 
 
 redis_client, REDIS = read_setting("REDIS_URL", "redis://localhost:6379/0", connect_to_redis)
@@ -126,3 +74,41 @@ def parse_length(text):
     if re.fullmatch("[0-9]{1,5}", text) and int(text) <= MAX_LENGTH:
         return int(text)
     abort(Response(f"length must be a whole number from 0 to {MAX_LENGTH}", 400, mimetype="text/plain"))
+
+
+def get_response(function, *arguments):
+    """Return the flask.Response that Flask makes of what `function(*arguments)` returns; text is text/plain.
+
+    `abort(404)` and what an error handler makes of an exception are responses too. What no handler takes is raised
+    again; the answer to it will say what failed, and in which trace.
+    """
+    try:
+        response = function(*arguments)
+        if isinstance(response, str):
+            response = Response(response, mimetype="text/plain")
+        return current_app.make_response(response)
+    except Exception as error:  # noqa: BLE001, raised again unless the program has a handler for it
+        say_what_failed(error)
+        try:
+            return current_app.make_response(current_app.handle_user_exception(error))
+        except HTTPException as aborted:  # by the handler
+            return current_app.make_response(current_app.handle_user_exception(aborted))
+
+
+def say_what_failed(error):
+    """Let the answer to an exception name the database that failed, and the trace; without it Flask's page is sent."""
+    failure = "The server failed"
+    for kind, name, attributes in (redis.RedisError, "Redis", REDIS), (PyMongoError, "MongoDB", MONGO):
+        if isinstance(error, kind):
+            address = ":".join(str(attributes[key]) for key in (SERVER_ADDRESS, SERVER_PORT) if key in attributes)
+            reached = " connecting to " not in str(error) and not isinstance(error, ServerSelectionTimeoutError)
+            failure = f"{name} {'failed' if reached else 'could not be reached'} at {printable(address)}"
+    trace_id = format_trace_id(get_current_span().get_span_context().trace_id)
+    page = InternalServerError().get_response().data
+
+    @after_this_request
+    def replace(response):
+        if response.content_length == len(page) and response.data == page:
+            response.data = f"{failure}: {type(error).__name__} (trace {trace_id})\n"
+            response.mimetype = "text/plain"
+        return response

@@ -1,6 +1,7 @@
 """A second service: it knows the prices. Start it with `SERVER_PORT=8082 python prices.py`."""
 
-from beyond.conventions import get_response, http_server_attributes
+from beyond.conventions import http_server_attributes
+from beyond.databases import get_response
 from beyond.settings import get_address
 
 from flask import Flask, abort, request

@@ -4,7 +4,7 @@ import json
 import os
 from urllib.parse import quote
 
-from beyond.conventions import get_error_type, http_client_attributes, http_server_attributes
+from beyond.conventions import error_type, http_client_attributes, http_server_attributes
 from beyond.databases import redis_client
 from beyond.settings import get_address
 
@@ -44,14 +44,10 @@ def get_price(item):
     """Return the price (int) that the second service says. Raises requests.RequestException."""
     url = f"{PRICES_URL}/price/{quote(item)}"
     attributes = http_client_attributes(url)
-    with tracer.start_as_current_span("get price", kind=SpanKind.CLIENT, attributes=attributes) as span:
+    with tracer.start_as_current_span("get price", kind=SpanKind.CLIENT, attributes=attributes) as span, error_type():
         carrier = {}
         TraceContextTextMapPropagator().inject(carrier)
-        try:
-            res = requests.get(url, headers=carrier, timeout=5)
-        except requests.RequestException as error:
-            span.set_attribute(ERROR_TYPE, get_error_type(error))
-            raise
+        res = requests.get(url, headers=carrier, timeout=5)
         span.set_attribute(HTTP_RESPONSE_STATUS_CODE, res.status_code)
         if res.status_code >= 400:  # an error for who asked, whatever it is for the one who answered
             span.set_status(StatusCode.ERROR)
@@ -68,7 +64,7 @@ QUEUE = {"messaging.system": "redis", "messaging.destination.name": "orders"}
 def send_order(order):
     """Put an `order` (dict) into the queue, for whoever is there to work on it."""
     attributes = QUEUE | {"messaging.operation.name": "send", "messaging.operation.type": "send"}
-    with tracer.start_as_current_span("send orders", kind=SpanKind.PRODUCER, attributes=attributes):
+    with tracer.start_as_current_span("send orders", kind=SpanKind.PRODUCER, attributes=attributes), error_type():
         carrier = {}
         TraceContextTextMapPropagator().inject(carrier)
         redis_client.rpush("orders", json.dumps({"headers": carrier, "body": order}))
