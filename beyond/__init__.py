@@ -2,7 +2,7 @@
 
 settings     reads the environment, and says in one line what cannot be used
 conventions  the attributes, status codes and error types of the semantic conventions
-databases    the two clients, bounded in time, with the attributes of their spans
+databases    the two clients, bounded in time, with the attributes of their spans; the answer when one fails
 leaving      signals and the last export: nothing lost, nobody kept waiting
 
 No span starts in here, and no context is carried: those stand in the three files, in full view. They import this

@@ -91,7 +91,7 @@ def rehearse():
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
         from opentelemetry.trace import get_tracer_provider
 
-        get_tracer_provider()
+        get_tracer_provider()  # reads OTEL_PYTHON_TRACER_PROVIDER
         default = "https://localhost" if "LS_ACCESS_TOKEN" in os.environ else None  # TLS has settings of its own
         provider = TracerProvider(shutdown_on_exit=False)
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(get_endpoint(default))))
