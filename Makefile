@@ -9,7 +9,7 @@ demo: ## start everything, and show the traces here
 	@sh tools/venv.sh demo
 	@.venv/bin/python -B -m demo
 
-auto: ## set up .venv-auto, for the programs in auto/
+auto: ## set up .venv-auto, for the programs in untraced/
 	@sh tools/venv.sh auto
 
 test: ## run all tests
@@ -39,4 +39,4 @@ clean: ## remove .venv, .venv-auto and what the tools left
 constraints: ## pin the newest versions that the requirements allow
 	@sh tools/venv.sh
 	@sh tools/pin.sh constraints.txt requirements-test.txt nx-27017
-	@sh tools/pin.sh auto/constraints.txt auto/requirements.txt
+	@sh tools/pin.sh untraced/constraints.txt untraced/requirements.txt

@@ -3,23 +3,26 @@
 Post, part 1, "Initialization" and "Context propagation". Start it with `python server.py`.
 """
 
+import os
 import random
 import string
-
-from beyond.conventions import error_type, get_class_name, http_server_attributes
-from beyond.databases import MONGO, REDIS, get_response, mongo_client, parse_length, redis_client
-from beyond.settings import get_address
 
 from flask import Flask, request
 from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.semconv.attributes.http_attributes import HTTP_RESPONSE_STATUS_CODE
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from beyond.conventions import get_class_name, http_server_attributes
+from beyond.databases import connect_to_mongodb, connect_to_redis
+from beyond.settings import read_setting
 from common import get_tracer
 
 app = Flask(__name__)
 tracer = get_tracer("server")
+# REDIS and MONGO are the attributes of their spans: {"db.system.name": "redis", ...}
+redis_client, REDIS = read_setting("REDIS_URL", "redis://localhost:6379/0", connect_to_redis)
+mongo_client, MONGO = read_setting("MONGODB_URI", "mongodb://localhost:27017", connect_to_mongodb)
 
 
 def get_header_from_flask_request(request, key):
@@ -28,7 +31,7 @@ def get_header_from_flask_request(request, key):
 
 
 def get_context_from_flask_request(request):
-    """Return the context of the caller, whose span becomes the parent; without one it is empty: a new trace begins."""
+    """Return the caller's context, whose span becomes the parent; without the header it is empty: a new trace."""
     traceparent = get_header_from_flask_request(request, "traceparent")
     tracestate = get_header_from_flask_request(request, "tracestate")  # what tracing vendors add; often empty
     carrier = {"traceparent": traceparent, "tracestate": tracestate}  # extract takes lists, empty ones too
@@ -38,78 +41,70 @@ def get_context_from_flask_request(request):
 
 @app.route("/ping")
 def ping():
-    """Continue the caller's trace with a span of the server's own, in which both databases are used."""
+    """Continue the caller's trace, use both databases, and answer with up to 1,024 random letters."""
     ctx = get_context_from_flask_request(request)
     attributes = http_server_attributes(request)  # {"http.request.method": "GET", "http.route": "/ping", ...}
     with tracer.start_as_current_span("/ping", context=ctx, kind=SpanKind.SERVER, attributes=attributes) as span:
-        return record_response(span, use_both_databases)  # calls use_both_databases, inside the span
+        try:
+            length = random.randint(1, 1024)
+            redis_integration(length)
+            pymongo_integration(length)
+        except Exception as error:
+            span.set_attribute(HTTP_RESPONSE_STATUS_CODE, 500)  # what Flask will answer
+            span.set_attribute(ERROR_TYPE, get_class_name(error))
+            raise  # the SDK records the exception that leaves the block, and sets the status ERROR
+        span.set_attribute(HTTP_RESPONSE_STATUS_CODE, 200)
+        return get_random_letters(length)
 
 
-def record_response(span, function, *arguments):
-    """Return the response (flask.Response) of `function(*arguments)`, and set its status code on a server's span."""
-    try:
-        response = get_response(function, *arguments)  # calls the function; abort(...) makes a response too
-    except Exception as error:
-        span.set_attribute(HTTP_RESPONSE_STATUS_CODE, 500)  # Flask's answer
-        span.set_attribute(ERROR_TYPE, get_class_name(error))
-        raise  # out of the span's `with` block: there the SDK records it, and sets the status ERROR
-    span.set_attribute(HTTP_RESPONSE_STATUS_CODE, response.status_code)
-    if response.status_code >= 500:  # abort(503), for instance; a 4xx is the caller's error
-        span.set_status(StatusCode.ERROR)
-        span.set_attribute(ERROR_TYPE, str(response.status_code))
-    return response
-
-
-def use_both_databases():
-    """Answer with up to 1,024 random letters. Raises redis.RedisError and PyMongoError."""
-    length = random.randint(1, 1024)
-    redis_integration(length)
-    pymongo_integration(length)
-    return get_random_letters(length)
-
-
-@tracer.start_as_current_span("redis_integration")  # a new span for each call; its parent is the route's span
+@tracer.start_as_current_span("redis_integration")  # a new span for each call; its parent is the current one
 def redis_integration(length):
     """Write `length` (int) to Redis, and read it back. Raises redis.RedisError."""
-    # The SDK records an exception that leaves the block, and sets ERROR; error_type() adds the attribute error.type.
-    with tracer.start_as_current_span("server redis operation", kind=SpanKind.CLIENT, attributes=REDIS), error_type():
-        redis_client.mset({"length": length})
-        redis_client.get("length")
+    with tracer.start_as_current_span("server redis operation", kind=SpanKind.CLIENT, attributes=REDIS) as span:
+        try:
+            redis_client.mset({"length": length})
+            redis_client.get("length")
+        except Exception as error:
+            span.set_attribute(ERROR_TYPE, get_class_name(error))
+            raise
 
 
 @tracer.start_as_current_span("pymongo_integration")
 def pymongo_integration(length):
     """Look for a document in MongoDB; `length` (int) has no effect, as in the post. Raises PyMongoError."""
-    with tracer.start_as_current_span("server pymongo operation", kind=SpanKind.CLIENT, attributes=MONGO), error_type():
-        mongo_client["opentelemetry-tests"]["tests"].find_one()
+    with tracer.start_as_current_span("server pymongo operation", kind=SpanKind.CLIENT, attributes=MONGO) as span:
+        try:
+            mongo_client["opentelemetry-tests"]["tests"].find_one()
+        except Exception as error:
+            span.set_attribute(ERROR_TYPE, get_class_name(error))
+            raise
 
 
-@app.route("/redis/<length>")
+@app.route("/redis/<int(max=65536):length>")
 def redis_view(length):
-    """Use Redis alone, and answer with `length` random letters."""
-    return trace_route(redis_integration, length)
+    """Use Redis alone, and answer with `length` (int) random letters."""
+    return trace_route("/redis/<length>", redis_integration, length)
 
 
-@app.route("/pymongo/<length>")
+@app.route("/pymongo/<int(max=65536):length>")
 def pymongo_view(length):
-    """Use MongoDB alone, and answer with `length` random letters."""
-    return trace_route(pymongo_integration, length)
+    """Use MongoDB alone, and answer with `length` (int) random letters."""
+    return trace_route("/pymongo/<length>", pymongo_integration, length)
 
 
-def trace_route(integration, length):
-    """Continue the caller's trace as /ping does. The span is named after the route, not after each path."""
+def trace_route(route, integration, length):
+    """Do with one integration what ping does with two; the span is named after the route, not after each path."""
     ctx = get_context_from_flask_request(request)
     attributes = http_server_attributes(request)
-    route = request.url_rule.rule
     with tracer.start_as_current_span(route, context=ctx, kind=SpanKind.SERVER, attributes=attributes) as span:
-        return record_response(span, use_database, integration, length)
-
-
-def use_database(integration, length):
-    """Run one integration with the `length` (str) of the request's URL, and answer with that many random letters."""
-    length = parse_length(length)  # or abort(400)
-    integration(length)
-    return get_random_letters(length)
+        try:
+            integration(length)
+        except Exception as error:
+            span.set_attribute(HTTP_RESPONSE_STATUS_CODE, 500)
+            span.set_attribute(ERROR_TYPE, get_class_name(error))
+            raise
+        span.set_attribute(HTTP_RESPONSE_STATUS_CODE, 200)
+        return get_random_letters(length)
 
 
 def get_random_letters(length):
@@ -118,5 +113,6 @@ def get_random_letters(length):
 
 
 if __name__ == "__main__":
-    host, port = get_address()
+    host = os.environ.get("SERVER_HOST") or "127.0.0.1"
+    port = read_setting("SERVER_PORT", "8081", int)
     app.run(host, port, debug=False)

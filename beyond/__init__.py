@@ -1,21 +1,7 @@
-"""Beyond the post: what makes the three files right and sturdy, and teaches nothing about tracing.
+"""Beyond the post: what makes the three files right and sturdy. No span starts in here, and no context is carried.
 
-settings     reads the environment, and says in one line what cannot be used
-conventions  the attributes, status codes and error types of the semantic conventions
-databases    the two clients, bounded in time, with the attributes of their spans; the answer when one fails
-leaving      signals and the last export: nothing lost, nobody kept waiting
-
-No span starts in here, and no context is carried: those stand in the three files, in full view. They import this
-package before any other, so that it has looked at the settings when the SDK reads them.
+settings     our own environment variables, the client's command line, and what is said at the start
+conventions  the attributes of spans, and the names of errors, that OpenTelemetry's semantic conventions ask for
+databases    the two clients, bounded in time, with the attributes of their spans
+leaving      signals and the last export: nothing is lost, and nobody is kept waiting
 """
-
-import os
-import signal
-import sys
-
-here = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
-program = os.path.realpath(getattr(sys.modules["__main__"], "__file__", None) or "")
-
-# Ctrl+C while a program of this folder is still being imported is no stack trace. (Other programs keep their handler.)
-if os.path.dirname(program) == here and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,85 +1,67 @@
 """Signals, and the last export: nothing is lost, and nobody is kept waiting."""
 
 import atexit
-import os
 import signal
 import sys
 import threading
 import time
 from contextlib import suppress
 
+import requests
+
+from beyond.conventions import redact
 from beyond.settings import get_options
 
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import get_tracer_provider
-
 LAST_EXPORT = 2  # seconds
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
-received = []  # signals
 
 
-def export_the_rest_at_exit(processor):
-    """Send what `processor` (BatchSpanProcessor) still holds when the program ends, by itself or by a signal."""
-    atexit.register(send_the_rest, processor)  # it comes before the provider's own, which was registered before it
-    take_signals()
+def send_the_rest_at_exit(processor):
+    """Send what `processor` (BatchSpanProcessor) still holds when the program ends, by itself or by a signal.
 
-
-def take_signals():
-    """Let the signals that ask a program to end run its exit handlers, as far as nobody has taken them.
-
-    The handler of a server such as gunicorn stays in charge, and so does `nohup`.
+    A signal that somebody has taken stays theirs: gunicorn's, nohup's.
     """
-    if threading.current_thread() is threading.main_thread():
-        for number in SIGNALS:
-            if signal.getsignal(number) == signal.SIG_DFL:
+    atexit.register(send_the_rest, processor)  # it runs before the provider's own, which was registered before it
+    if threading.current_thread() is threading.main_thread():  # only this one may take signals
+        for name in "SIGTERM", "SIGHUP":
+            number = getattr(signal, name, None)  # Windows has no SIGHUP
+            if number and signal.getsignal(number) == signal.SIG_DFL:
                 signal.signal(number, leave)
 
 
 def leave(number, frame):
-    """Handle a signal: end the program through its exit handlers. A second signal ends it at once."""
-    received.append(number)
-    for each in SIGNALS:
-        if signal.getsignal(each) is leave:
-            signal.signal(each, signal.SIG_DFL)
-    sys.unraisablehook = lambda _: None  # what the signal cuts in the making would complain when it is let go
+    """Handle a signal that asks the program to end: let its exit handlers run. A second one ends it at once."""
+    signal.signal(number, signal.SIG_DFL)
     sys.exit(0)
 
 
 def send_the_rest(processor):
-    """Give the last export LAST_EXPORT seconds; on its own it tries for 6 to 8.
+    """Give the last export 2 s, where the SDK would try for 6 to 8.
 
-    BatchSpanProcessor.shutdown() passes no timeout on, so this calls what it calls (SDK 1.45).
+    BatchSpanProcessor.shutdown() takes no timeout (opentelemetry-python #4623), so this calls what it calls. Where
+    those private names are gone, the SDK leaves in its own way.
     """
-    exporter, batches = processor.span_exporter, processor._batch_processor
-    exporter._timeout = min(exporter._timeout, LAST_EXPORT)  # so that it says itself why it gave up
-    batches.shutdown(timeout_millis=1000 * (LAST_EXPORT + 0.2))  # and this for one that began before
-    batches._worker_thread.join(0.2)  # its last words
+    with suppress(AttributeError):
+        exporter, batches = processor.span_exporter, processor._batch_processor
+        exporter._timeout = min(exporter._timeout, LAST_EXPORT)  # so that it says itself why it gave up
+        batches.shutdown(timeout_millis=1000 * LAST_EXPORT + 200)  # for an export that began before
 
 
-def repeat_until_ctrl_c(work, *arguments):
-    """Call `work(*arguments)` until Ctrl+C, or as the command line says; return the exit status (int).
+def repeat_until_ctrl_c(send_requests, url):
+    """Call `send_requests(url)` until Ctrl+C, or as the command line says, and tell of what failed.
 
-    It is 0 when every call returned something true, else 1. Whoever reads the output may go (`| head -1`).
+    Return the exit status (int): 0 when every ping went well, else 1.
     """
     options = get_options()
-    calls = failures = 0
-    try:
-        sys.stdout.reconfigure(line_buffering=True, write_through=False)  # whole lines, whatever a signal interrupts
-        with suppress(SystemExit):  # a signal
-            while not received and calls != options.count:
-                if calls:
-                    time.sleep(options.interval)
-                failures += not work(*arguments)
-                calls += 1
-        print(f"{calls} pings, {failures} failed")
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to write would fail again
-        if not isinstance(error, BrokenPipeError):
-            sys.exit(f"The output cannot be written: {error.strerror}.")
+    pings = failures = 0
+    with suppress(KeyboardInterrupt, SystemExit):  # Ctrl+C, and the signals that leave() handles
+        while pings != options.count:
+            if pings:
+                time.sleep(options.interval)
+            try:
+                send_requests(url)
+            except requests.RequestException as error:
+                print(f"Request to {redact(url)} failed: {error}", file=sys.stderr)
+                failures += 1
+            pings += 1
+    print(f"{pings} pings, {failures} failed")
     return 1 if failures else 0
-
-
-if isinstance(get_tracer_provider(), TracerProvider):  # before get_tracer was called
-    print("Somebody else has set up tracing: OTEL_PYTHON_TRACER_PROVIDER or opentelemetry-instrument.", file=sys.stderr)
-    take_signals()

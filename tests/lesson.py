@@ -115,9 +115,9 @@ class Lesson:
             return  # the test has done the one, and tests/benchmarks/ do the other
         if variables := re.fullmatch(r"(?:export )?((?:[A-Z_]+=\S+ ?)+)", command):
             self.settings |= dict(pair.split("=") for pair in variables[1].split())
-        elif re.search(r"python (auto/)?server\.py( &)?$", command):
+        elif re.search(r"python (untraced/)?server\.py( &)?$", command):
             self.start_server(command.removesuffix(" &"))
-        elif command.endswith("python auto/client.py"):
+        elif command.endswith("python untraced/client.py"):
             self.ping_until_ctrl_c(command)
         elif kill := re.fullmatch("kill -(9|TERM) %1", command):
             self.server.stop({"9": signal.SIGKILL, "TERM": signal.SIGTERM}[kill[1]])

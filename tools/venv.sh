@@ -1,6 +1,6 @@
 #!/bin/sh
 # Set up .venv with what requirements-$1.txt lists: once, and again when a list or the Python has changed.
-# With `auto` it is .venv-auto, with what auto/requirements.txt lists. Without $1 it is .venv, and stays empty.
+# With `auto` it is .venv-auto, with what untraced/requirements.txt lists. Without $1 it is .venv, and stays empty.
 #
 # PYTHON names the Python. Without it the one that is there stays, and a new one gets python3, or the newest that is on
 # the PATH where python3 will not do. (.venv-auto gets that of .venv.)
@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 # nx-27017 is not said to run on Python 3.15, and does, so no list can name it for that one.
 venv=.venv list=requirements-${1:-}.txt constraints=constraints.txt unlisted=nx-27017
 if [ "${1:-}" = auto ]; then
-  venv=.venv-auto list=auto/requirements.txt constraints=auto/constraints.txt unlisted=
+  venv=.venv-auto list=untraced/requirements.txt constraints=untraced/constraints.txt unlisted=
   [ -n "${PYTHON:-}" ] || [ ! -x .venv/bin/python ] || PYTHON=.venv/bin/python # what is compared runs on one Python
 fi
 
@@ -77,7 +77,7 @@ fi
 
 [ $# -gt 0 ] || exit 0
 done=$venv/$1
-if [ ! -e "$done" ] || [ -n "$(find requirements*.txt constraints.txt auto/*.txt -newer "$done")" ]; then
+if [ ! -e "$done" ] || [ -n "$(find requirements*.txt constraints.txt untraced/*.txt -newer "$done")" ]; then
   # All are pinned to what runs on each Python, whatever they say of it.
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --ignore-requires-python \
     --constraint "$constraints" --requirement "$list" $unlisted

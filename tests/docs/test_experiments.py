@@ -219,7 +219,7 @@ def the_attributes_that_only_one_of_them_has_are_those_of_the_table(experiment):
     assert "error.type" not in attributes(by_name(error)["MSET"])
     assert re.fullmatch(r"[a-z0-9.]+:\d+", attributes(by_name(error)["GET /ping"])["server.address"])
     experiment.settings["OTEL_BSP_SCHEDULE_DELAY"] = 60_000
-    experiment.start_server("$AUTO/opentelemetry-instrument $AUTO/python auto/server.py")
+    experiment.start_server("$AUTO/opentelemetry-instrument $AUTO/python untraced/server.py")
     experiment.sh("python client.py --count 1", must_succeed=False)
     experiment.server.stop(signal.SIGTERM)
     experiment.wait_for_traces(1, 3, 5, 6)  # the client's span alone

@@ -4,7 +4,7 @@
 
     export OTEL_SERVICE_NAME=auto-server OTEL_SEMCONV_STABILITY_OPT_IN=http,database
     export OTEL_METRICS_EXPORTER=none OTEL_LOGS_EXPORTER=none
-    .venv-auto/bin/opentelemetry-instrument .venv-auto/bin/python auto/server.py
+    .venv-auto/bin/opentelemetry-instrument .venv-auto/bin/python untraced/server.py
 """
 
 import os

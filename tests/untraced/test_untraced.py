@@ -1,4 +1,4 @@
-"""The twin in auto/: the same work, without a line of tracing, and what `opentelemetry-instrument` makes of it."""
+"""The twin in untraced/: the same work, without a line of tracing, and what `opentelemetry-instrument` makes of it."""
 
 import re
 
@@ -18,7 +18,7 @@ PROGRAMS = ("server.py", "client.py")
 
 @pytest.fixture
 def twin(venv_auto, sink, redis_server, mongodb_server):
-    """Start a program of auto/, instrumented or not, until the test ends: `twin("server.py", instrumented=True)`."""
+    """Start a program of untraced/, instrumented or not, until the test ends: `twin("server.py", instrumented=True)`."""
     processes = []
     port = free_port()
 
@@ -32,7 +32,7 @@ def twin(venv_auto, sink, redis_server, mongodb_server):
             "OTEL_SERVICE_NAME": program,
         }
         prefix = [venv_auto / "opentelemetry-instrument"] if instrumented else []
-        command = [*prefix, venv_auto / "python", f"auto/{program}"]
+        command = [*prefix, venv_auto / "python", f"untraced/{program}"]
         process = Process(*command, env=clean_environment(**settings, **INSTRUMENTED))
         processes.append(process)
         if program == "server.py":
