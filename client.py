@@ -11,7 +11,7 @@ from opentelemetry.semconv.attributes.http_attributes import HTTP_RESPONSE_STATU
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from beyond.conventions import get_class_name, http_client_attributes
+from beyond.conventions import get_class_name, http_client_attributes, redact
 from beyond.leaving import repeat_until_ctrl_c
 from beyond.settings import check_http_url, read_setting
 from common import get_tracer
@@ -22,6 +22,7 @@ tracer = get_tracer("client")
 def send_requests(url):
     """Ping `url` (str) once, in a span of its own, and print what came back. Raises requests.RequestException."""
     attributes = http_client_attributes(url)  # {"http.request.method": "GET", "url.full": url, ...}
+    # The kind: CLIENT asks another process, SERVER answers one, and INTERNAL, the default, does neither.
     with tracer.start_as_current_span("client operation", kind=SpanKind.CLIENT, attributes=attributes) as span:
         carrier = {}
         TraceContextTextMapPropagator().inject(carrier)
@@ -35,8 +36,8 @@ def send_requests(url):
         if not res.ok:  # 400 or more; nothing was raised, so the status is ours to set
             span.set_attribute(ERROR_TYPE, str(res.status_code))
             span.set_status(StatusCode.ERROR)
-    res.raise_for_status()  # after the span's end: an answer is no exception of the request
-    print(f"Request to {url}, got {len(res.content)} bytes")
+    res.raise_for_status()  # only here: inside the block the SDK would record it as an exception
+    print(f"Request to {redact(url)}, got {len(res.content)} bytes")
 
 
 if __name__ == "__main__":

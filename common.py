@@ -16,25 +16,25 @@ from beyond.settings import get_endpoint, say_where_traces_go
 
 
 def get_otlp_exporter():
-    """Return the exporter, which sends spans over OTLP/gRPC; with a token to Lightstep, as in the post."""
+    """Return the exporter, which sends spans over OTLP/gRPC: with a token to Lightstep, as in the post."""
     ls_access_token = os.environ.get("LS_ACCESS_TOKEN")
     if not ls_access_token:
-        return OTLPSpanExporter()  # to OTEL_EXPORTER_OTLP_ENDPOINT, or else to http://localhost:4317
+        return OTLPSpanExporter()  # to OTEL_EXPORTER_OTLP_ENDPOINT; where that is not set, to http://localhost:4317
     return OTLPSpanExporter(
-        endpoint=get_endpoint(default="https://ingest.lightstep.com:443"),  # OTEL_EXPORTER_OTLP_ENDPOINT comes first
+        endpoint=get_endpoint(default="https://ingest.lightstep.com:443"),  # unless OTEL_EXPORTER_OTLP_ENDPOINT is set
         headers=(("lightstep-access-token", ls_access_token),),
     )
 
 
 def get_tracer(name=__name__):
     """Return a tracer; `name` (str) tells on its spans which part of the program made them (instrumentation scope)."""
-    if not isinstance(trace.get_tracer_provider(), TracerProvider):  # only once: a process has one provider
-        resource = Resource.create({SERVICE_NAME: "test-py-manual-otlp"})
-        resource = resource.merge(OTELResourceDetector().detect())  # what the environment says comes first
+    if not isinstance(trace.get_tracer_provider(), TracerProvider):  # so far there is only the API's placeholder
+        default = Resource.create({SERVICE_NAME: "test-py-manual-otlp"})
+        resource = default.merge(OTELResourceDetector().detect())  # OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME win
         provider = TracerProvider(resource=resource)
         processor = BatchSpanProcessor(get_otlp_exporter())
         provider.add_span_processor(processor)
-        trace.set_tracer_provider(provider)
+        trace.set_tracer_provider(provider)  # a process has one, so all this happens once
         send_the_rest_at_exit(processor)  # at SIGTERM too, where the SDK alone loses the last spans
         say_where_traces_go(resource.attributes[SERVICE_NAME])
     return trace.get_tracer(name)

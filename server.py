@@ -20,9 +20,8 @@ from common import get_tracer
 
 app = Flask(__name__)
 tracer = get_tracer("server")
-# REDIS and MONGO are the attributes of their spans: {"db.system.name": "redis", ...}
-redis_client, REDIS = read_setting("REDIS_URL", "redis://localhost:6379/0", connect_to_redis)
-mongo_client, MONGO = read_setting("MONGODB_URI", "mongodb://localhost:27017", connect_to_mongodb)
+redis_client, REDIS = connect_to_redis()  # and the attributes of its spans, {"db.system.name": "redis", ...}
+mongo_client, MONGO = connect_to_mongodb()
 
 
 def get_header_from_flask_request(request, key):
@@ -34,7 +33,7 @@ def get_context_from_flask_request(request):
     """Return the caller's context, whose span becomes the parent; without the header it is empty: a new trace."""
     traceparent = get_header_from_flask_request(request, "traceparent")
     tracestate = get_header_from_flask_request(request, "tracestate")  # what tracing vendors add; often empty
-    carrier = {"traceparent": traceparent, "tracestate": tracestate}  # extract takes lists, empty ones too
+    carrier = {"traceparent": traceparent, "tracestate": tracestate}  # lists, since [0] fails without the header
     ctx = TraceContextTextMapPropagator().extract(carrier)
     return ctx
 

@@ -15,7 +15,10 @@ SECRETS = "sig|Signature|AWSAccessKeyId|X-Goog-Signature|X-Amz-Signature|X-Amz-C
 
 
 def redact(url):
-    """Return a URL, or its query alone (str), without what must not be recorded ("url.full", "url.query")."""
+    """Return a URL, or its query alone (str), without what must not be recorded ("url.full", "url.query").
+
+    Of http://me:secret@host/?a=b&sig=secret that is http://REDACTED:REDACTED@host/?a=b&sig=REDACTED.
+    """
     url = re.sub(r"^([a-z][a-z0-9+.-]*://)[^/?#]*@", r"\1REDACTED:REDACTED@", url, flags=re.IGNORECASE)
     return re.sub(rf"((?:^|[?&])(?:{SECRETS})=)[^&#]*", r"\1REDACTED", url)
 
@@ -32,7 +35,10 @@ def http_client_attributes(url):
 
 def http_server_attributes(request):
     """Return the attributes (dict) of a span around the answer to a flask.Request ("HTTP server")."""
-    host, port = get_server_address(request)
+    host, port = request.server or (None, None)  # the socket's; a unix socket has no port
+    with suppress(ValueError):  # a Host header that names no address
+        named = urlsplit(f"//{request.headers.get('Host', '')}")
+        host, port = named.hostname or host, named.port or port
     mount_point = request.root_path  # empty, unless a server in front serves the program below a path
     return leave_out_none(
         {
@@ -48,17 +54,6 @@ def http_server_attributes(request):
             NETWORK_PROTOCOL_VERSION: request.environ["SERVER_PROTOCOL"].removeprefix("HTTP/"),
         }
     )
-
-
-def get_server_address(request):
-    """Return host (str) and port (int) of the Host header, else those of the socket; None for what neither has."""
-    host, port = request.server or (None, None)
-    with suppress(ValueError):  # the header may hold anything
-        named = urlsplit(f"//{request.headers.get('Host', '')}")
-        named_port = named.port  # raises when it is no port
-        if named.hostname:
-            return named.hostname, named_port or port
-    return host, port
 
 
 def leave_out_none(attributes):

@@ -14,14 +14,15 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from beyond.conventions import leave_out_none
+from beyond.settings import read_setting
 
 
-def connect_to_redis(url):
-    """Return the client, which connects when first used and waits 1 s at most, and the attributes (dict) of its spans.
+def connect_to_redis():
+    """Return the client of REDIS_URL, which connects when first used, and the attributes (dict) of its spans.
 
-    Semantic conventions, "Redis". Raises ValueError for a `url` (str) that redis-py cannot read.
+    Semantic conventions, "Redis". Raises ValueError for a URL that cannot be read.
     """
-    client = redis.Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1, retry=Retry(NoBackoff(), 0))
+    client = read_setting("REDIS_URL", "redis://localhost:6379/0", make_redis_client)
     options = client.get_connection_kwargs()  # these leave out what the URL leaves out
     path = options.get("path")  # of a unix socket, which has no port
     attributes = {
@@ -34,13 +35,17 @@ def connect_to_redis(url):
     return client, leave_out_none(attributes)
 
 
-def connect_to_mongodb(uri):
-    """Return the client, which connects when first used and gives up within 2 s, and the attributes of its spans.
+def make_redis_client(url):
+    """Return a client that waits 1 s for a connection and 1 s for an answer, and does not try again."""
+    return redis.Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1, retry=Retry(NoBackoff(), 0))
 
-    Semantic conventions, "MongoDB". Raises ValueError or PyMongoError for a `uri` (str) that pymongo cannot read.
+
+def connect_to_mongodb():
+    """Return the client of MONGODB_URI, which connects when first used, and the attributes (dict) of its spans.
+
+    Semantic conventions, "MongoDB". Raises ValueError for a URI that cannot be read.
     """
-    client = MongoClient(uri, connect=False, connectTimeoutMS=1000, timeoutMS=2000, retryReads=False)
-    host, port = parse_uri(uri)["nodelist"][0]  # the first of several; a unix socket has no port
+    client, host, port = read_setting("MONGODB_URI", "mongodb://localhost:27017", make_mongo_client)
     attributes = {
         DB_SYSTEM_NAME: "mongodb",
         DB_NAMESPACE: "opentelemetry-tests",
@@ -50,3 +55,10 @@ def connect_to_mongodb(uri):
         SERVER_PORT: port,
     }
     return client, leave_out_none(attributes)
+
+
+def make_mongo_client(uri):
+    """Return a client that gives up within 2 s, and the host (str) and port (int) that it asks first."""
+    client = MongoClient(uri, connect=False, connectTimeoutMS=1000, timeoutMS=2000, retryReads=False)
+    host, port = parse_uri(uri)["nodelist"][0]  # a unix socket has no port
+    return client, host, port

@@ -12,7 +12,7 @@ import requests
 from beyond.conventions import redact
 from beyond.settings import get_options
 
-LAST_EXPORT = 2  # seconds
+LAST_EXPORT = 2  # seconds that it may take
 
 
 def send_the_rest_at_exit(processor):
@@ -20,7 +20,7 @@ def send_the_rest_at_exit(processor):
 
     A signal that somebody has taken stays theirs: gunicorn's, nohup's.
     """
-    atexit.register(send_the_rest, processor)  # it runs before the provider's own, which was registered before it
+    atexit.register(send_the_rest, processor)  # of these the last comes first, so before the provider's own
     if threading.current_thread() is threading.main_thread():  # only this one may take signals
         for name in "SIGTERM", "SIGHUP":
             number = getattr(signal, name, None)  # Windows has no SIGHUP

@@ -25,15 +25,15 @@ def read_setting(variable, default, read):
 def check_http_url(url):
     """Return `url` (str) as it is. Raises ValueError for what is no http(s) URL."""
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:  # .port raises what int() does
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:  # reading .port may raise too
         raise ValueError
     return url
 
 
 def get_endpoint(default):
     """Return where the environment sends traces (str), else `default` (specification, "OTLP Exporter")."""
-    names = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
-    return next(filter(None, map(os.environ.get, names)), default)
+    endpoint = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    return endpoint or default
 
 
 def say_where_traces_go(service_name):
