@@ -22,7 +22,7 @@ lint: ## check the style of the code
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 
-bench: ## measure what tracing costs, in five minutes
+bench: ## measure what tracing costs, in two minutes
 	@sh tools/venv.sh test
 	@sh tools/venv.sh auto
 	.venv/bin/python -m benchmarks.cost
@@ -32,7 +32,7 @@ screenshots: ## take the README's pictures of the page
 	.venv/bin/python tools/screenshots.py
 
 clean: ## remove .venv, .venv-auto and what the tools left
-	rm -rf .venv .venv-auto .pytest_cache .ruff_cache .hypothesis benchmarks/results
+	rm -rf .venv .venv-auto .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # With the oldest Python, make clean constraints PYTHON=python3.11: what is the newest there runs on the others too.

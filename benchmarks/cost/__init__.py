@@ -1,8 +1,7 @@
-"""What tracing costs, beside none and beside the automatic one: `make bench`, in about five minutes.
+"""What tracing costs, beside none and beside the automatic one: `make bench`, in about two minutes.
 
-variants      the five programs that are compared, and how each is started
-sink          a cheap backend in a process of its own, which counts the spans
-run           what names a run
-pings         one program alone in a process, and so many pings: what is counted
-instructions  how many instructions a ping takes, by valgrind
+variants  the five ways to trace that are compared
+servers   one server of a variant: its start, its pings, its CPU time
+sink      the backend, in a process of its own, which counts the spans
+table     measures, and makes the table of docs/cost.md
 """

@@ -1,43 +1,49 @@
-"""Measure, print and save: `python -m benchmarks.cost [table] [scale]`. `make bench` does the first."""
+"""Measure what a ping costs in five ways, and print the table of docs/cost.md: `make bench`, in about two minutes."""
 
 import argparse
 import contextlib
-import json
+import datetime
+import os
+import platform
 import shutil
 import tempfile
-from pathlib import Path
+from concurrent import futures
+from importlib.metadata import version
 
-from benchmarks.cost import pictures, scale, table
 from benchmarks.cost.sink import Sink
-from tests.support import ROOT, MongoDB, Redis, free_port
+from benchmarks.cost.table import count_instructions, measure, table
+from benchmarks.cost.variants import VARIANTS
+from tests.support import MongoDB, Redis, free_port
 
-PARTS = {"table": table, "scale": scale}
 
-
-def main():
+def main() -> None:
+    """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.cost")
-    parser.add_argument("part", nargs="*", help="table (default; five minutes), scale (ten more)")
     parser.add_argument("--short", action="store_true", help="no instructions, and too short to mean anything")
-    parser.add_argument("--results", type=Path, metavar="FOLDER", default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
-    if unknown := set(options.part) - set(PARTS):
-        parser.error(f"no such part: {', '.join(unknown)}")
-    options.results.mkdir(parents=True, exist_ok=True)
-    for name in options.part or ["table"]:
-        folder = Path(tempfile.mkdtemp())
-        with contextlib.ExitStack() as stack:
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            sink = stack.enter_context(Sink())
-            redis = stack.enter_context(Redis(free_port(), folder))
-            mongodb = stack.enter_context(MongoDB(free_port(), folder))
-            short = {"rounds": 1, "seconds": 0.3, "counting": False} if options.short else {}
-            results = PARTS[name].measure(sink, {"REDIS_URL": redis.url, "MONGODB_URI": mongodb.uri}, **short)
-        text = "\n\n".join(PARTS[name].tables(results).values())
-        (options.results / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
-        (options.results / f"{name}.md").write_text(f"{text}\n")
-        for file, picture in pictures.PARTS[name](results).items():
-            (options.results / file).write_text(picture)
-        print(f"\n{text}\n\nSaved in {options.results}, with pictures", flush=True)
+    rounds, seconds = (2, 0.2) if options.short else (10, 0.6)
+    busy = os.getloadavg()[0]  # before it begins: who else is at work
+    instructions = {}
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+        sink = stack.enter_context(Sink())
+        redis = stack.enter_context(Redis(free_port(), folder))
+        mongodb = stack.enter_context(MongoDB(free_port(), folder))
+        databases = {"REDIS_URL": redis.url, "MONGODB_URI": mongodb.uri}
+        if not shutil.which("valgrind"):
+            print("No instructions are counted: there is no valgrind here (on Debian: apt install valgrind).\n")
+        elif not options.short:
+            with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+                counted = pool.map(lambda variant: count_instructions(variant, sink, databases), VARIANTS)
+                instructions = {variant.name: each for variant, each in zip(VARIANTS, counted, strict=True)}
+        turns, lost = measure(sink, databases, rounds, seconds)
+    print(
+        f"Measured on {datetime.date.today()}, {os.cpu_count()} cores ({platform.machine()}), "
+        f"Python {platform.python_version()}, SDK {version('opentelemetry-sdk')}; {rounds} rounds; "
+        f"load average {busy:.1f} before.\n"
+    )
+    print(table(instructions, turns, lost))
 
 
-main()
+if __name__ == "__main__":
+    main()

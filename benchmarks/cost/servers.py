@@ -1,45 +1,41 @@
-"""Servers under load: their time, their memory, and whether every span arrives."""
+"""One server of a variant: gunicorn with one worker and 8 threads, its pings, its CPU time, and its spans."""
 
 import contextlib
 import http.client
 import itertools
-import math
 import os
 import random
-import re
 import time
+from collections.abc import Iterator
 from concurrent import futures
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.cost.sink import Sink
 from benchmarks.cost.variants import VENV_AUTO, Variant
-from tests.support import Process, free_port
+from tests.support import Process, clean_environment, free_port
 
 TICKS = os.sysconf("SC_CLK_TCK")  # a second
+PATIENCE = 10  # seconds for the last spans to arrive: twice the SDK's OTEL_BSP_SCHEDULE_DELAY
 
 
 @dataclass
 class Server:
-    """gunicorn with 8 threads in each worker, and what it was asked so far."""
+    """A server that runs, and what it was asked so far."""
 
     variant: Variant
+    service: str  # its name, which no other server has
     port: int
     process: Process
-    workers: list[int]  # process ids
-    numbers: itertools.count = field(default_factory=itertools.count)  # of the pings
+    worker: int  # process id
+    numbers: Iterator[int] = field(default_factory=itertools.count)  # of the pings
 
-    def cpu(self) -> float:
-        """Return the CPU time of the workers so far, in seconds."""
-        stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self.workers]
-        return sum(int(stat[11]) + int(stat[12]) for stat in stats) / TICKS
-
-    def memory(self) -> float:
-        """Return the memory of the workers, in MB."""
-        statuses = [Path(f"/proc/{pid}/status").read_text() for pid in self.workers]
-        return sum(int(re.search(r"VmRSS:\s+(\d+)", status)[1]) for status in statuses) / 1024
+    def connect(self) -> http.client.HTTPConnection:
+        """Return a connection, which `contextlib.closing` closes."""
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
 
     def ping(self, connection: http.client.HTTPConnection) -> float:
-        """Ping once, as a client does that has a trace of its own; return the milliseconds that it took."""
+        """Ping once, as a client does that has a trace of its own; return the seconds that it took."""
         sampled = next(self.numbers) % self.variant.every == 0
         traceparent = f"00-{random.randbytes(16).hex()}-{random.randbytes(8).hex()}-0{sampled:d}"
         began = time.perf_counter()
@@ -48,44 +44,49 @@ class Server:
         answer.read()
         if answer.status != 200:
             raise RuntimeError(f"{self.variant.name}: the answer is {answer.status}")
-        return 1000 * (time.perf_counter() - began)
+        return time.perf_counter() - began
 
-    def load(self, connections: int, seconds: float) -> tuple[list[float], float]:
-        """Ping for so long over so many connections; return the milliseconds of each ping, and pings a second."""
-        began = time.perf_counter()
+    def load(self, connections: int, seconds: float) -> list[float]:
+        """Ping for so long over so many connections; return the seconds that each ping took."""
+        end = time.perf_counter() + seconds
 
         def ping_on(_):
-            milliseconds = []
-            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
-                while time.perf_counter() < began + seconds:
-                    milliseconds.append(self.ping(connection))
-            return milliseconds
+            with contextlib.closing(self.connect()) as connection:
+                return [self.ping(connection) for _ in iter(lambda: time.perf_counter() < end, False)]
 
         with futures.ThreadPoolExecutor(connections) as pool:
-            milliseconds = list(itertools.chain(*pool.map(ping_on, range(connections))))
-        return milliseconds, len(milliseconds) / (time.perf_counter() - began)
+            return list(itertools.chain(*pool.map(ping_on, range(connections))))
 
-    def stop(self) -> tuple[int, int]:
-        """Stop gracefully, so that all spans leave; return how many pings were sampled, and how many there were."""
+    def cpu(self) -> tuple[float, float]:
+        """Return the CPU time of the worker so far, in seconds: in its own code, and in the kernel."""
+        stat = Path(f"/proc/{self.worker}/stat").read_text().rpartition(")")[2].split()
+        return int(stat[11]) / TICKS, int(stat[12]) / TICKS
+
+    def lost(self, sink: Sink) -> int:
+        """Wait for the last spans, and return how many are missing. No ping may follow."""
         pings = next(self.numbers)
-        self.process.stop()
-        return math.ceil(pings / self.variant.every), pings
+        sampled = (pings + self.variant.every - 1) // self.variant.every
+        deadline = time.monotonic() + PATIENCE
+        while (missing := sampled * self.variant.spans - sink.spans(self.service)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return missing
 
 
 @contextlib.contextmanager
-def server(variant: Variant, backend: str, workers: int = 1, app: str = "server:app", **settings: object):
-    """Start gunicorn; yield the Server, which has answered its first ping."""
+def serve(variant: Variant, sink: Sink, *tool: str, **settings: str) -> Iterator[Server]:
+    """Start a server, under a tool such as valgrind or alone; yield it when it has answered its first ping."""
     port = free_port()
-    command = ["--workers", workers, "--threads", 8, "--bind", f"127.0.0.1:{port}", "--no-control-socket", app]
+    service = f"{variant.name} {port}"
+    command = [*tool, variant.programs / "python", "-m", "gunicorn", "--threads", 8, "--no-control-socket"]
+    command += ["--bind", f"127.0.0.1:{port}", "server:app"]
     if variant.instrumented:
-        command = [VENV_AUTO / "opentelemetry-instrument", VENV_AUTO / "gunicorn", *command]
-    else:
-        command = [variant.python, "-m", "gunicorn", *command]
-    with Process(*command, env=variant.environment(backend, **settings), cwd=variant.folder) as process:
+        command = [VENV_AUTO / "opentelemetry-instrument", *command]
+    endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint, "OTEL_SERVICE_NAME": service}
+    environment = clean_environment(**endpoint, **variant.settings, **settings)
+    with Process(*command, env=environment, cwd=variant.folder) as process:
+        worker = process.wait_for(r"Booting worker with pid: (\d+)", seconds=60)[1]
         process.wait_for_port(port)
-        process.wait_for(rf"(?s)(Booting worker with pid.*){{{workers}}}")
-        pids = [int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", process.output)]
-        started = Server(variant, port, process, pids)
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
-            started.ping(connection)  # which connects to the databases
-        yield started
+        server = Server(variant, service, port, process, int(worker))
+        with contextlib.closing(server.connect()) as connection:
+            server.ping(connection)  # which connects to the databases
+        yield server

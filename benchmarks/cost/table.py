@@ -1,190 +1,102 @@
-"""The table: every variant beside the one without tracing, from one run."""
+"""The table: instructions, time and lost spans of a ping, for every variant beside the one without tracing."""
 
 import contextlib
-import itertools
-import json
-import os
 import random
+import re
 import statistics
-from concurrent import futures
+from typing import NamedTuple
 
-from benchmarks.cost import moments
-from benchmarks.cost.instructions import PINGS, can_count, instructions_per_ping
-from benchmarks.cost.run import the_run
-from benchmarks.cost.servers import server
-from benchmarks.cost.variants import VARIANTS
-from tests.support import Process
+from benchmarks.cost.servers import Server, serve
+from benchmarks.cost.sink import Sink
+from benchmarks.cost.variants import VARIANTS, Variant
 
-CONNECTIONS = 1, 8, 32
-
-
-def percentile(values: list[float], share: float) -> float:
-    """Return the value below which this share of all lies."""
-    return sorted(values)[int(len(values) * share)]
+VALGRIND = "valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"
+STEADY = {"PYTHONHASHSEED": "0", "OTEL_BSP_SCHEDULE_DELAY": "1000"}  # valgrind slows down the program, not the clock
+CONNECTIONS = 8
 
 
-def count_instructions(backend: str, settings: dict) -> dict[str, dict[str, float]]:
-    """Return the instructions per ping of server and client, by variant."""
-    with server(VARIANTS[0], backend, **settings) as pinged, futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        settings = settings | {"DESTINATION_URL": f"http://127.0.0.1:{pinged.port}/ping"}
-        counted = {
-            program: {
-                variant.name: pool.submit(instructions_per_ping, variant, program, backend, settings)
-                for variant in VARIANTS
-            }
-            for program in ("server", "client")
-        }
-        return {program: {name: each.result() for name, each in by.items()} for program, by in counted.items()}
+class Turn(NamedTuple):
+    """What a server did in one round, for a ping."""
+
+    cpu: float  # µs
+    user: float  # µs, without the kernel
+    median: float  # ms, over one connection
+    p99: float  # ms, over one connection
+    rate: float  # pings a second, over 8 connections
 
 
-def load_servers(sink, settings: dict, rounds: int, seconds: float) -> dict[str, dict]:
-    """Return what each variant's server did under load, in interleaved rounds: a list has a figure for each round."""
-    figures = {variant.name: {"cpu": [], "load": {str(n): [] for n in CONNECTIONS}} for variant in VARIANTS}
-    sink.take()
-    with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(server(variant, sink.endpoint, **settings)) for variant in VARIANTS]
-        for _ in range(rounds):
-            for each in random.sample(servers, len(servers)):
-                pings, cpu = 0, each.cpu()
-                for connections in CONNECTIONS:
-                    milliseconds, rate = each.load(connections, seconds)
-                    pings += len(milliseconds)
-                    figures[each.variant.name]["load"][str(connections)].append(
-                        {"rate": rate, "p50": percentile(milliseconds, 0.5), "p99": percentile(milliseconds, 0.99)}
-                    )
-                figures[each.variant.name]["cpu"].append(1e6 * (each.cpu() - cpu) / pings)
-        for each in servers:
-            figures[each.variant.name]["memory"] = each.memory()
-        sampled = {each.variant.name: each.stop()[0] for each in servers}
-    came = sink.take()
-    for variant in VARIANTS:
-        spans = came["spans"].get(variant.name, 0)
-        figures[variant.name]["spans"] = round(spans / sampled[variant.name], 2)
-        figures[variant.name]["lost"] = variant.spans * sampled[variant.name] - spans
-        figures[variant.name]["bytes"] = came["bytes"].get(variant.name, 0) / spans if spans else 0
-    return figures
+def count_instructions(variant: Variant, sink: Sink, databases: dict[str, str], pings: int = 100) -> float:
+    """Return how many instructions a ping takes, its spans on their way to the backend included.
 
-
-def run_clients(sink, settings: dict, rounds: int, pings: int) -> dict[str, dict]:
-    """Return what each variant's client did, in interleaved rounds of so many pings, a new process for each."""
-    figures = {variant.name: {"cpu": [], "load": {"1": []}, "memory": 0} for variant in VARIANTS}
-    sink.take()
-    with server(VARIANTS[0], sink.endpoint, **settings) as pinged:
-        url = f"http://127.0.0.1:{pinged.port}/ping"
-        for _, variant in itertools.product(range(rounds), VARIANTS):
-            command = [variant.python, PINGS, variant.folder, "client", pings, variant.every]
-            environment = variant.environment(sink.endpoint, DESTINATION_URL=url)
-            with Process(*command, *["--automatic"] * variant.instrumented, env=environment) as process:
-                if process.wait(120):
-                    raise RuntimeError(process.output)
-                out = json.loads(process.out)
-            figure, milliseconds = figures[variant.name], out["milliseconds"]
-            figure["cpu"].append(1e6 * out["cpu"] / pings)
-            figure["load"]["1"].append(
-                {
-                    "rate": 1000 * pings / sum(milliseconds),
-                    "p50": percentile(milliseconds, 0.5),
-                    "p99": percentile(milliseconds, 0.99),
-                }
-            )
-            figure["memory"] = max(figure["memory"], out["memory"])
-    came = sink.take()
-    for variant in VARIANTS:
-        spans, expected = came["spans"].get(variant.name, 0), rounds * pings * bool(variant.spans)
-        figures[variant.name]["spans"] = round(spans / (rounds * pings), 2)
-        figures[variant.name]["lost"] = expected - spans if variant.every == 1 else 0  # it draws its own hundredth
-        figures[variant.name]["bytes"] = came["bytes"].get(variant.name, 0) / spans if spans else 0
-    return figures
-
-
-def measure(sink, settings: dict, rounds: int = 12, seconds: float = 0.6, counting: bool = True) -> dict:
-    """Return all that the tables show; `settings` name the two databases.
-
-    Without `counting`, or valgrind, no instructions are in it.
+    valgrind counts those of a whole process. One with so many pings and one with three times as many start and end in
+    the same way, so what they differ by is 2 * `pings` pings. Raises RuntimeError when a span is missing.
     """
-    results = {"run": the_run() | {"rounds": rounds, "seconds": seconds}}
-    counted = {}
-    if counting and can_count():
-        print("Counting instructions", flush=True)
-        counted = count_instructions(sink.endpoint, settings)
-    elif counting:
-        print("No instructions are counted: there is no valgrind here (on Debian: apt install valgrind).", flush=True)
-    print("Loading the servers", flush=True)
-    results["server"] = load_servers(sink, settings, rounds, seconds)
-    print("Running the clients", flush=True)
-    results["client"] = run_clients(sink, settings, max(1, rounds // 2), pings=round(500 * seconds))
-    for program, variant in itertools.product(("server", "client"), VARIANTS):
-        results[program][variant.name]["instructions"] = counted.get(program, {}).get(variant.name)
-    print("Starting, leaving, waiting for the page", flush=True)
-    results["moments"] = moments.measure(sink.endpoint, settings, times=min(rounds, 3))
-    return results
+    once, thrice = (count(variant, sink, databases, times * pings) for times in (1, 3))
+    return (thrice - once) / (2 * pings)
 
 
-def quartiles(values: list[float]) -> tuple[float, float]:
-    """Return between which two values the middle half of all lies."""
-    if len(values) == 1:
-        return values[0], values[0]
-    lower, _, upper = statistics.quantiles(values, n=4, method="inclusive")
-    return lower, upper
+def count(variant: Variant, sink: Sink, databases: dict[str, str], pings: int) -> int:
+    """Return the instructions (int) of the worker of a server, from its start to its end, that has answered `pings`."""
+    with serve(variant, sink, *VALGRIND, **STEADY, **databases) as server:
+        with contextlib.closing(server.connect()) as connection:
+            for _ in range(pings - 1):  # it has answered one
+                server.ping(connection)
+        if missing := server.lost(sink):
+            raise RuntimeError(f"{variant.name}: {missing} spans are missing")
+        server.process.stop(seconds=60)
+        refs = re.search(rf"=={server.worker}== I +refs: +([\d,]+)", server.process.err)[1]
+        return int(refs.replace(",", ""))
 
 
-def cell(values: list[float], base: list[float]) -> str:
-    """Return the median of the ratios to `base`, round by round, and their quartiles."""
-    ratio = [value / of for value, of in zip(values, base, strict=True)]
-    lower, upper = quartiles(ratio)
-    return f"{statistics.median(ratio):.2f} ({lower:.2f}–{upper:.2f})"  # noqa: RUF001
+def take_turn(server: Server, seconds: float) -> Turn:
+    """Load a server over one connection, then over 8; so many seconds each."""
+    before = server.cpu()
+    alone = sorted(server.load(1, seconds))
+    together = server.load(CONNECTIONS, seconds)
+    pings = len(alone) + len(together)
+    user, system = (1e6 * (after - start) / pings for start, after in zip(before, server.cpu(), strict=True))
+    median, p99 = (1000 * alone[int(len(alone) * share)] for share in (0.5, 0.99))
+    return Turn(user + system, user, median, p99, len(together) / seconds)
 
 
-def rows(results: dict, program: str) -> list[list[str]]:
-    """Return the rows of one program's table: what, the figure of "none", and the ratio of each other variant to it."""
-    figures = results[program]
-    none = figures["none"]
+def measure(sink: Sink, databases: dict[str, str], rounds: int, seconds: float) -> tuple[dict, dict]:
+    """Return each variant's list of Turns, and how many spans each has lost. The servers take turns."""
+    turns = {variant.name: [] for variant in VARIANTS}
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(serve(variant, sink, **databases)) for variant in VARIANTS]
+        for _ in range(rounds):
+            for server in random.sample(servers, len(servers)):
+                turns[server.variant.name].append(take_turn(server, seconds))
+        return turns, {server.variant.name: server.lost(sink) for server in servers}
+
+
+def table(instructions: dict[str, float], turns: dict[str, list[Turn]], lost: dict[str, int]) -> str:
+    """Return the table in Markdown: the figure of "none", and beside it each other variant's as a multiple of it."""
     others = [variant.name for variant in VARIANTS[1:]]
-    lines = []
-
-    def add(what, unit, get):
-        """Add a row; `get` gives a list of figures, one for each round, for a variant's."""
-        base = get(none)
-        lines.append([what, unit.format(statistics.median(base)), *(cell(get(figures[name]), base) for name in others)])
-
-    if none["instructions"] is None:
-        lines.append(["**instructions**", *["not counted"] * len(VARIANTS)])
-    else:
-        line = [f"{figures[name]['instructions'] / none['instructions']:.2f}" for name in others]
-        lines.append(["**instructions**", f"{none['instructions'] / 1e6:.2f} million", *line])
-    add("CPU time", "{:.0f} µs", lambda each: each["cpu"])
-    for connections in none["load"]:
-        what = "pings/s" if program == "client" else f"pings/s, {connections} connection{'s' * (connections != '1')}"
-        add(what, "{:.0f}", lambda each, n=connections: [turn["rate"] for turn in each["load"][n]])
-    for share in "p50", "p99":
-        what = share if program == "client" else f"{share}, 1 connection"
-        add(what, "{:.2f} ms", lambda each, share=share: [turn[share] for turn in each["load"]["1"]])
-    memory = [f"{figures[name]['memory'] / none['memory']:.2f}" for name in others]
-    lines.append(["memory", f"{none['memory']:.0f} MB", *memory])
-    of_a_trace = "spans of a sampled ping" if program == "server" else "spans of a ping"
-    lines.append([of_a_trace, *(f"{figures[variant.name]['spans']:g}" for variant in VARIANTS)])
-    lines.append(["spans lost", *(str(figures[variant.name]["lost"]) for variant in VARIANTS)])
-    return lines
+    lines = [["a ping", *(variant.name for variant in VARIANTS)], ["---"] * (1 + len(VARIANTS))]
+    if instructions:
+        none = instructions["none"]
+        lines.append(["instructions", f"{none / 1e6:.2f} million", *(f"{instructions[o] / none:.2f}" for o in others)])
+    for what, unit, figure in (
+        ("CPU time", "{:.0f} µs", "cpu"),
+        ("CPU time without the kernel", "{:.0f} µs", "user"),
+        ("median, 1 connection", "{:.2f} ms", "median"),
+        ("99th percentile, 1 connection", "{:.2f} ms", "p99"),
+        (f"pings/s, {CONNECTIONS} connections", "{:.0f}", "rate"),
+    ):
+        by = {name: [getattr(turn, figure) for turn in each] for name, each in turns.items()}
+        none = unit.format(statistics.median(by["none"]))
+        lines.append([what, none, *(ratio(by[name], by["none"]) for name in others)])
+    none = [turn.cpu for turn in turns["none"]]
+    added = {name: [turn.cpu - of for turn, of in zip(each, none, strict=True)] for name, each in turns.items()}
+    lines.append(["CPU time that tracing adds", *(f"{statistics.median(each):.0f} µs" for each in added.values())])
+    lines.append(["spans of a sampled ping", *(str(variant.spans) for variant in VARIANTS)])
+    lines.append(["spans lost", *(str(lost[variant.name]) for variant in VARIANTS)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def markdown(header: list[str], lines: list[list[str]]) -> str:
-    """Return a table in Markdown."""
-    return "\n".join(f"| {' | '.join(line)} |" for line in [header, ["---"] * len(header), *lines])
-
-
-def header() -> list[str]:
-    """Return the names of the columns of variants."""
-    return ["none", *(f"{variant.name}, × none" for variant in VARIANTS[1:])]  # noqa: RUF001
-
-
-def tables(results: dict) -> dict[str, str]:
-    """Return the tables of a run in Markdown, by name."""
-    waits = [
-        [what, f"{statistics.median(each):.2f} s ({min(each):.2f}–{max(each):.2f})" if each else "no Chromium"]  # noqa: RUF001
-        for what, each in results["moments"].items()
-    ]
-    return {
-        "server": markdown(["the server", *header()], rows(results, "server")),
-        "client": markdown(["the client", *header()], rows(results, "client")),
-        "waits": markdown(["wait", "median (least–most)"], waits),  # noqa: RUF001
-    }
+def ratio(figures: list[float], of: list[float]) -> str:
+    """Return the median of the ratios, round by round, and between which two the middle half of them lies."""
+    ratios = [figure / one for figure, one in zip(figures, of, strict=True)]
+    lower, median, upper = statistics.quantiles(ratios, n=4, method="inclusive")
+    return f"{median:.2f} ({lower:.2f} to {upper:.2f})"
