@@ -5,7 +5,7 @@ import re
 
 def blocks(page):
     """Return the blocks of commands, and of what they show, of a page (str)."""
-    return re.findall(r"^```\n(.*?)^```$", page, re.M | re.S)
+    return [text for language, text in re.findall(r"^```(\w*)\n(.*?)^```$", page, re.M | re.S) if not language]
 
 
 def block(text, page):
