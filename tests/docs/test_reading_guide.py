@@ -39,7 +39,8 @@ def test_the_quoted_lines_stand_where_the_guide_says_with_a_mark_for_what_is_lef
     assert re.search(f"^{pattern}", code_of(file, function), re.M), code_of(file, function)
 
 
-def test_each_word_is_explained_in_one_place():
+def test_each_word_is_explained_in_one_place_to_which_the_readme_links():
+    assert "(docs/reading-guide.md#how-one-trace-comes-about)" in (ROOT / "README.md").read_text()
     table = GUIDE.split("## How one trace comes about\n")[1].split("\n## ")[0]
     assert sorted(re.findall(r"^\| ([\w ]+) \| [A-Z]", table, re.M)) == sorted(WORDS)
 
