@@ -43,9 +43,10 @@ def test_the_commands_of_the_page_start_these_programs():
 
 def run_tests(folder, redis_server, *files):
     """Run the reader's tests; return what pytest says."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", *files]
-    environment = clean_environment(REDIS_URL=f"{redis_server.url.removesuffix('/0')}/15")
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60).stdout
+    command = [sys.executable, "-m", "pytest", "-p", "pytest_timeout", "-p", "no:cacheprovider", *files]
+    settings = {"REDIS_URL": f"{redis_server.url.removesuffix('/0')}/15", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": 1}
+    env = clean_environment(**settings)
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=100).stdout
 
 
 def test_the_readers_tests_pass_and_those_of_a_second_file_too(tmp_path, redis_server):

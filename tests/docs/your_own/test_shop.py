@@ -11,23 +11,29 @@ from werkzeug.exceptions import NotFound
 from werkzeug.serving import make_server
 
 
-@pytest.fixture
-def order(spans, monkeypatch):
-    """Take an order, the second service listening: `order(item)` returns the answer and the spans by name."""
-    shop.redis_client.delete("orders")
+@pytest.fixture(scope="module")
+def prices_url():
+    """The address of the second service, which listens while the tests run."""
     server = make_server("127.0.0.1", 0, prices.app)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    monkeypatch.setattr(shop, "PRICES_URL", f"http://127.0.0.1:{server.port}")
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def order(spans, prices_url, monkeypatch):
+    """Take an order: `order(item)` returns the answer and the spans by name."""
+    shop.redis_client.delete("orders")
+    monkeypatch.setattr(shop, "PRICES_URL", prices_url)
 
     def order(item, **headers):
         answer = shop.app.test_client().get(f"/order/{item}", headers=headers)
         return answer, spans()
 
-    yield order
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    return order
 
 
 def test_an_order_is_one_trace_over_both_services(order):
