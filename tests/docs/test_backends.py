@@ -1,17 +1,16 @@
 """docs/backends.md: the settings send where it says, and the two files of YAML are what it shows."""
 
-import json
+import os
 import re
-import subprocess
-import sys
 
 import grpc
 import pytest
 import yaml
 
+import common
+from tests.docs import pages
 from tests.sink import Sink
-from tests.support import ROOT, clean_environment, free_port
-from tests.test_processes import SIGNALS, ping, ping_until, whole_traces
+from tests.support import ROOT, free_port
 
 PAGE = (ROOT / "docs" / "backends.md").read_text()
 COLLECTOR = (ROOT / "collector.yaml").read_text()
@@ -25,8 +24,7 @@ def section(heading):
 
 def exports(heading, block=0):
     """Return the settings (dict) that a block of commands in a section exports."""
-    blocks = re.findall(r"^```\n((?:export .*\n)+)```$", section(heading), re.M)
-    return dict(re.findall(r"^export (\w+)=(.*)$", blocks[block], re.M))
+    return pages.exports([block for block in pages.blocks(section(heading)) if block.startswith("export")][block])
 
 
 @pytest.mark.parametrize(
@@ -47,33 +45,14 @@ def exports(heading, block=0):
         ({"OTEL_EXPORTER_OTLP_HEADERS": "Api-Key=abc"}, "localhost:4317", False, {"api-key": "abc"}),
     ],
 )
-def test_the_settings_of_the_page_send_where_it_says(settings, endpoint, tls, headers):
-    code = (
-        "import common, json; exporter = common.get_otlp_exporter()\n"
-        "print(json.dumps([exporter._endpoint, not exporter._insecure, dict(exporter._headers)]))"
-    )
-    command, environment = [sys.executable, "-c", code], clean_environment(**settings)
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    assert json.loads(run.stdout) == [endpoint, tls, headers]
-
-
-def openssl(folder, *arguments):
-    """Run openssl in `folder`."""
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
-    """A folder with an authority's certificate, and a key and a certificate by it for server and client."""
-    folder = tmp_path_factory.mktemp("certificates")
-    request = ("req", "-newkey", "rsa:2048", "-nodes")
-    openssl(folder, *request, "-x509", "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem")
-    (folder / "names").write_text("subjectAltName=DNS:localhost")
-    for name in ("server", "client"):
-        openssl(folder, *request, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
-        signed = ("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial")
-        openssl(folder, *signed, "-extfile", "names", "-out", f"{name}.pem")
-    return folder
+def test_the_settings_of_the_page_send_where_it_says(monkeypatch, settings, endpoint, tls, headers):
+    for name in [name for name in os.environ if name.startswith(("OTEL_", "LS_"))]:
+        monkeypatch.delenv(name)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    exporter = common.get_otlp_exporter()
+    assert (exporter._endpoint, not exporter._insecure, dict(exporter._headers)) == (endpoint, tls, headers)
+    exporter.shutdown()
 
 
 @pytest.fixture
@@ -177,40 +156,3 @@ def test_the_compose_file_is_well_formed_pinned_and_on_loopback():
         for port in service["ports"]:
             assert re.fullmatch(r"127\.0\.0\.1:(\d+):\1", port)
     assert compose["services"]["jaeger"]["image"] in section("Jaeger")
-
-
-GUNICORN = ["-m", "gunicorn", "--no-control-socket", "-b", "127.0.0.1:{port}"]
-GUNICORN += ["--access-logfile", "-", "--access-logformat", "answered by %(p)s"]
-SERVERS = {
-    "gunicorn -w 4 server:app": [*GUNICORN, "-w", "4"],
-    "gunicorn -w 4 --preload server:app": [*GUNICORN, "-w", "4", "--preload"],
-    "waitress-serve server:app": ["-m", "waitress", "--listen", "127.0.0.1:{port}"],
-    "flask --app server run": ["-m", "flask", "--app", "server", "run", "-p", "{port}"],
-    "python server.py": ["server.py"],
-}
-
-
-@SIGNALS
-@pytest.mark.parametrize("command", SERVERS)
-def test_a_server_for_production_sends_the_spans_of_all_its_workers(
-    start, sink, redis_server, mongodb_server, command, number
-):
-    port = free_port()
-    settings = {"SERVER_PORT": port, "REDIS_URL": redis_server.url, "MONGODB_URI": mongodb_server.uri}
-    settings |= {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint, "OTEL_BSP_SCHEDULE_DELAY": 60_000}
-    arguments = [argument.format(port=port) for argument in SERVERS[command]]
-    if command.endswith("server:app"):
-        arguments.append("server:app")
-    process = start(*arguments, **settings).wait_for_port(port)
-    process.url = f"http://127.0.0.1:{port}"
-    traces = {ping(process) for _ in range(20)}
-    if "gunicorn" in arguments:  # which passes over a signal for a worker that is still in its fork
-        all_four = "all four workers have answered"
-        traces |= {*ping_until(process, lambda: len(set(re.findall(r"answered by <\d+>", process.out))) == 4, all_four)}
-    assert process.stop(number) == 0
-    assert whole_traces(sink) == traces
-
-
-def test_the_page_says_so_of_these_servers():
-    rows = re.findall(r"^\| `([^`]+)` \| 20 \| 20 \|$", section("Servers for production"), re.M)
-    assert rows == list(SERVERS)

@@ -1,86 +1,111 @@
-"""Each message of docs/troubleshooting.md is provoked: here, or in the test that ELSEWHERE names."""
+"""Each message in the tables of docs/troubleshooting.md is provoked here."""
 
-import inspect
+import contextlib
+import logging
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 
 import grpc
 import pytest
 import requests
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from tests import test_backend_faults, test_client, test_server
 from tests.proxy import Refusal
 from tests.sink import Sink
-from tests.support import ROOT, free_port, wait_until
+from tests.support import ROOT, Process, clean_environment, wait_until
 
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
-MESSAGES = [
-    message
-    for table in re.findall(r"^\| (?:it|the start line) says \|.*?(?=\n\n)", PAGE, re.M | re.S)
-    for message in re.findall(r"^\| `([^`]+)` \|", table, re.M)
-]
+MESSAGES = re.findall(r"^\| `([^`]+)` \|", PAGE.split("## Nothing is said")[0], re.M)
 JOBS = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+NOBODY = "http://127.0.0.1:1"
 
-# Settings that alone make the client say it.
-SETTINGS = {
-    "Tracing cannot start: …": {"OTEL_EXPORTER_OTLP_TIMEOUT": "ten"},
-    "… has quotes around its value: leave them out.": {"OTEL_SERVICE_NAME": '"client"'},
-    "OTEL_EXPORTER_OTLP_HEADERS must be like api-key=abc,other=def (its value is not shown here).": {
-        "OTEL_EXPORTER_OTLP_HEADERS": "abc"
-    },
-    "OTEL_EXPORTER_OTLP_CERTIFICATE must be the path of a file, and … is none.": {
-        "OTEL_EXPORTER_OTLP_CERTIFICATE": "/no/such/file.pem"
-    },
-    "… go together: set both, or neither.": {"OTEL_EXPORTER_OTLP_CLIENT_KEY": __file__},
-    "LS_ACCESS_TOKEN must be your own token, in place of <LS_ACCESS_TOKEN>; or leave it out.": {
-        "LS_ACCESS_TOKEN": "<LS_ACCESS_TOKEN>"
-    },
-    "DESTINATION_URL must be like http://localhost:8081/ping, without user and password.": {
-        "DESTINATION_URL": "localhost:8081/ping"
-    },
-    "the name of the host does not resolve": {"DESTINATION_URL": "http://no-such-host.invalid/ping"},
-    "no connection through http_proxy;": {"http_proxy": "http://127.0.0.1:1"},
-    "Traces of test-py-manual-otlp go to …": {},
-    "Tracing is off: OTEL_SDK_DISABLED is set.": {"OTEL_SDK_DISABLED": "true"},
-    "Somebody else has set up tracing: …": {"OTEL_PYTHON_TRACER_PROVIDER": "sdk_tracer_provider"},
-    "through the proxy of …": {"http_proxy": "http://127.0.0.1:1"},
-    "Connection refused": {},
+# What makes a client say these messages, as its settings.
+SETTINGS = [
+    (
+        {},
+        ["Traces of test-py-manual-otlp go to …", "Connection refused"],
+    ),
+    (
+        {"OTEL_SDK_DISABLED": "true", "DESTINATION_URL": "http://no-such-host.invalid/ping"},
+        ["Tracing is off: OTEL_SDK_DISABLED is set.", "NameResolutionError"],
+    ),
+    (
+        {
+            "http_proxy": NOBODY,
+            "OTEL_SERVICE_NAME": '"client"',
+            "OTEL_TRACES_SAMPLER": "often",
+            "OTEL_EXPORTER_OTLP_HEADERS": "abc",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": NOBODY.replace("http:", "https:"),
+            "OTEL_EXPORTER_OTLP_CERTIFICATE": "/no/such/file.pem",
+        },
+        [
+            "ProxyError",
+            'Traces of "…" go to …',
+            "Couldn't recognize sampler …",
+            "Header format invalid!",
+            "Failed to read file: …",
+        ],
+    ),
+    ({"DESTINATION_URL": "localhost:8081/ping"}, ["… cannot be read; it must be like …"]),
+    ({"OTEL_EXPORTER_OTLP_TIMEOUT": ""}, ["could not convert string to float"]),
+    ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, ["the target uri is not valid"]),
+    ({"OTEL_BSP_MAX_QUEUE_SIZE": 100}, ["must be less than or equal to max_queue_size"]),
+    (
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": NOBODY.replace("http:", "https:"),
+            "OTEL_EXPORTER_OTLP_CERTIFICATE": "ca.pem",
+            "OTEL_EXPORTER_OTLP_CLIENT_KEY": "client.key",
+        },
+        ["Check failed: cert_chain"],
+    ),
+]
+
+# What a client says to these answers. The last one never comes.
+ANSWERS = {
+    "RemoteDisconnected": b"",
+    "BadStatusLine": b"-ERR unknown command\r\n",
+    "404 Client Error": b"HTTP/1.1 404 NOT FOUND\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    "500 Server Error": b"HTTP/1.1 500 INTERNAL SERVER ERROR\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    "Read timed out.": None,
 }
 
-# Tests that provoke it already, and have it in their text.
-ELSEWHERE = {
-    "no connection; is the server up?": test_client.test_a_refused_connection_is_one_line_and_a_span_in_error,
-    "no answer within 5 s": test_client.test_a_server_that_never_answers_is_one_line_and_a_span_in_error,
-    "Redis could not be reached at …": (
-        test_server.test_a_database_that_is_down_is_named_in_the_answer_with_the_trace_id
-    ),
-    "MongoDB could not be reached at …": test_server.test_the_log_shows_the_stack_trace_as_in_the_post,
-    "WRONG_VERSION_NUMBER": test_backend_faults.test_a_mismatch_of_tls_is_in_the_log,
-    "Socket closed": test_backend_faults.test_a_mismatch_of_tls_is_in_the_log,
-    "CERTIFICATE_VERIFY_FAILED": test_backend_faults.test_a_mismatch_of_tls_is_in_the_log,
-    "address lookup failed": test_backend_faults.test_a_host_name_that_nobody_knows_can_be_told_from_the_log,
-    "Failed parsing HTTP/2": (test_backend_faults.test_a_backend_of_another_protocol_can_be_told_from_the_log),
-    "UNAUTHENTICATED": test_backend_faults.test_a_refusal_costs_a_few_calls_and_lines_which_tell_the_cause,
-    "RESOURCE_EXHAUSTED": test_backend_faults.test_a_backend_with_too_much_to_do_is_asked_again_later_and_later,
-    "Queue full, dropping Span.": (
-        test_backend_faults.test_without_a_backend_no_ping_waits_and_the_log_does_not_grow_with_the_load
-    ),
+# What the exporter says, and of which backend.
+EXPORTS = {
+    "WRONG_VERSION_NUMBER": "https://127.0.0.1:{plain}",
+    "Socket closed": "http://127.0.0.1:{tls}",
+    "CERTIFICATE_VERIFY_FAILED": "https://localhost:{tls}",
+    "Connection refused": NOBODY,
+    "address lookup failed": "http://no-such-host.invalid:4317",
+    "Failed parsing HTTP/2": "http://127.0.0.1:{http}",
+    "DEADLINE_EXCEEDED": "http://127.0.0.1:{silent}",
+    "UNAUTHENTICATED": "http://127.0.0.1:{strict}",
+    "RESOURCE_EXHAUSTED": "http://127.0.0.1:{busy}",
+}
+AT_THE_END = {"Shutdown in progress, aborting retry.": "busy", "error details: Channel closed!": "silent"}
+
+# What the SDK warns of: code in which `span` has ended.
+CODE = {
+    "Overriding of current TracerProvider is not allowed": "trace.set_tracer_provider(TracerProvider())",
+    "Setting attribute on ended span.": "span.set_attribute('late', 1)",
+    "Invalid type … for attribute": "trace.get_tracer('x').start_span('x').set_attribute('object', object())",
 }
 
-HERE = {}  # what takes more than settings: each of the tests below that `provokes` one
-
-
-def provokes(message):
-    """Note that the test below provokes `message`."""
-
-    def note(test):
-        HERE[message] = test
-        return test
-
-    return note
+ELSEWHERE = [  # of the tests below that provoke one or two
+    "No module named …",
+    "is in use by another program",
+    "redis.exceptions.ConnectionError",
+    "pymongo.errors.ServerSelectionTimeoutError",
+    "Queue full, dropping Span.",
+]
 
 
 def said(message):
@@ -88,173 +113,197 @@ def said(message):
     return ".+".join(map(re.escape, message.split("…"))).removesuffix(".+")
 
 
-def test_each_message_of_the_page_is_provoked_by_one_test():
-    assert sorted(MESSAGES) == sorted([*SETTINGS, *ELSEWHERE, *HERE])
+def test_each_message_of_the_page_is_provoked():
+    provoked = [message for _, messages in SETTINGS for message in messages]
+    assert sorted(MESSAGES) == sorted([*provoked, *ANSWERS, *EXPORTS, *AT_THE_END, *CODE, *ELSEWHERE])
 
 
-@pytest.mark.parametrize("message", ELSEWHERE)
-def test_the_test_elsewhere_has_the_message_in_its_text(message):
-    assert message.removesuffix("…").strip().removesuffix(".") in inspect.getsource(ELSEWHERE[message])
+@pytest.fixture(scope="module")
+def clients(certificates):
+    """One client for each of the settings, and one that has five answers; all begin at once."""
+    defaults = {"DESTINATION_URL": f"{NOBODY}/ping", "OTEL_EXPORTER_OTLP_ENDPOINT": NOBODY}
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/ping"
+        command = (ROOT / "client.py", "--interval", 0, "--count")
+        settings = {"OTEL_SDK_DISABLED": "true", "DESTINATION_URL": url}
+        answered = Process.python(*command, len(ANSWERS), env=clean_environment(**settings))
+        clients = [
+            Process.python(*command, 1, env=clean_environment(**(defaults | settings)), cwd=certificates)
+            for settings, _ in SETTINGS
+        ]
+        for process in [answered, *clients]:
+            stack.enter_context(process)
+        for answer in ANSWERS.values():
+            connection = stack.enter_context(listener.accept()[0])
+            connection.recv(65_536)
+            if answer is not None:
+                connection.sendall(answer)
+                connection.close()
+        yield clients, answered
 
 
-@pytest.mark.parametrize("message", SETTINGS)
-def test_these_settings_make_the_client_say_it(start, message):
-    settings = {"DESTINATION_URL": f"http://127.0.0.1:{free_port()}/ping"}
-    settings["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{free_port()}"
-    process = start("client.py", "--count", 1, **(settings | SETTINGS[message]))
-    process.wait()
-    assert re.search(said(message), process.err), process.err
+@pytest.mark.parametrize("number", range(len(SETTINGS)), ids=lambda number: ", ".join(SETTINGS[number][0]) or "none")
+def test_these_settings_make_the_client_say_it(clients, number):
+    client = clients[0][number]
+    client.wait()
+    for message in SETTINGS[number][1]:
+        assert re.search(said(message), client.err), message
 
 
-@provokes("No module named 'opentelemetry'")
+def test_these_answers_make_the_client_say_it(clients):
+    clients[1].wait()
+    for message in ANSWERS:
+        assert re.search(rf"Request to .* failed: .*{said(message)}", clients[1].err), message
+
+
 def test_a_python_that_was_not_set_up(start):
-    process = start("-S", "client.py")  # without what was installed
-    assert process.wait() == 1
-    assert "No module named 'opentelemetry'" in process.err
+    client = start("-S", "client.py")  # without what was installed
+    assert client.wait() == 1
+    assert re.match(said("No module named …"), client.err.splitlines()[-1].removeprefix("ModuleNotFoundError: "))
 
 
-@provokes("REDIS_URL cannot be read; it must be like redis://localhost:6379/0")
-def test_a_redis_url_that_is_none(start):
-    process = start("server.py", REDIS_URL="localhost:6379")
-    process.wait()
-    assert "REDIS_URL cannot be read; it must be like redis://localhost:6379/0" in process.err
-
-
-@provokes("Nothing can listen on …; SERVER_PORT and SERVER_HOST name another.")
 def test_a_taken_port(start):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process = start("server.py", SERVER_PORT=taken.getsockname()[1])
         process.wait()
-    assert re.search(r"Nothing can listen on .+; SERVER_PORT and SERVER_HOST name another\.", process.err)
+    assert "is in use by another program" in process.err
+
+
+def test_the_server_says_which_database_is_down(server):
+    process = server(REDIS_URL="redis://127.0.0.1:1", MONGODB_URI="mongodb://127.0.0.1:1")
+    for path, error in {"redis": "redis.exceptions.ConnectionError", "pymongo": "ServerSelectionTimeoutError"}.items():
+        assert requests.get(f"{process.url}/{path}/1", timeout=10).status_code == 500
+        process.wait_for(rf"(?m)^(\S+\.)?{error}: ")
+
+
+@pytest.fixture(scope="module")
+def backends(certificates):
+    """The ports (dict) of backends of all kinds, and {"silent": …} of those that refuse."""
+    pair = [(certificates / f"server.{end}").read_bytes() for end in ("key", "pem")]
+    tls, plain = Sink(credentials=grpc.ssl_server_credentials([pair])), Sink()
+    http = HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)
+    threading.Thread(target=http.serve_forever).start()
+    with (
+        Refusal(None) as silent,
+        Refusal(grpc.StatusCode.UNAUTHENTICATED) as strict,
+        Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED) as busy,
+    ):
+        ports = {"tls": tls.port, "plain": plain.port, "http": http.server_port}
+        yield ports | {"silent": silent.port, "strict": strict.port, "busy": busy.port}
+    http.shutdown()
+    http.server_close()
+    tls.stop()
+    plain.stop()
 
 
 @pytest.fixture
-def answer(start):
-    """Ping a server that answers with these bytes, and goes; return what the client says."""
-
-    def answer(raw):
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            url = f"http://127.0.0.1:{listener.getsockname()[1]}/ping"
-            pinger = start("client.py", "--count", 1, DESTINATION_URL=url, OTEL_SDK_DISABLED="true")
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(65_536)
-                connection.sendall(raw)
-            pinger.wait()
-        return pinger.err
-
-    return answer
+def log(caplog, monkeypatch):
+    """What the SDK logs, without a pause of 20 s before it repeats a line; and no proxy stands in between."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("opentelemetry."):
+            monkeypatch.setattr(logging.getLogger(name), "filters", [])
+    for name in ("grpc_proxy", "https_proxy", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    return lambda message: wait_until(lambda: re.search(said(message), caplog.text), message)
 
 
-@provokes("the connection was closed without an answer")
-def test_a_server_that_closes_the_connection(answer):
-    assert "failed: the connection was closed without an answer\n" in answer(b"")
+@contextlib.contextmanager
+def exporting(endpoint, **options):
+    """Send a span to `endpoint` meanwhile."""
+    exporter = OTLPSpanExporter(endpoint=endpoint, **options)
+    span = TracerProvider(shutdown_on_exit=False).get_tracer("test").start_span("span")
+    span.end()
+    with ThreadPoolExecutor() as pool:
+        pool.submit(exporter.export, [span])
+        yield
+        exporter.shutdown()
 
 
-@provokes("the answer is not HTTP")
-def test_a_server_of_another_kind(answer):
-    assert "failed: the answer is not HTTP\n" in answer(b"-ERR unknown command\r\n")
+@pytest.mark.parametrize("message", EXPORTS)
+def test_the_exporter_says_it_of_such_a_backend(backends, log, message):
+    timeout = 0.5 if message == "DEADLINE_EXCEEDED" else 10
+    with exporting(EXPORTS[message].format(**backends), timeout=timeout):
+        log(message)
 
 
-@provokes("the answer is 500")
-def test_a_server_that_fails(answer):
-    assert "failed: the answer is 500\n" in answer(b"HTTP/1.1 500 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+def test_the_exporters_last_words(backends, log):
+    with exporting(f"http://127.0.0.1:{backends['busy']}"):
+        log("RESOURCE_EXHAUSTED")
+    log("Shutdown in progress, aborting retry.")
+    with Refusal(None) as silent:
+        with exporting(silent.endpoint):
+            wait_until(lambda: silent.calls, "an export")
+        log("error details: Channel closed!")
 
 
-def ping_in_vain(start, endpoint, **settings):
-    """Start a client whose pings all fail, and whose spans leave at once."""
-    url = f"http://127.0.0.1:{free_port()}/ping"
-    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": 100} | settings
-    return start("client.py", "--interval", 0.1, DESTINATION_URL=url, **settings)
+def test_a_backend_that_is_slower_than_the_spans_come(backends, log):
+    exporter = OTLPSpanExporter(endpoint=f"http://127.0.0.1:{backends['silent']}")
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=2, max_export_batch_size=1))
+    for _ in range(9):
+        provider.get_tracer("test").start_span("span").end()
+    log("Queue full, dropping Span.")
+    exporter.shutdown()
+    provider.shutdown()
 
 
-@provokes("DEADLINE_EXCEEDED")
-def test_a_backend_that_never_answers(start):
-    with Refusal(None) as backend:
-        ping_in_vain(start, backend.endpoint, OTEL_EXPORTER_OTLP_TIMEOUT=1).wait_for("DEADLINE_EXCEEDED")
-
-
-@provokes("Shutdown in progress, aborting retry.")
-def test_the_end_while_the_exporter_waits_to_try_again(start):
-    with Refusal(grpc.StatusCode.UNAVAILABLE) as backend:
-        process = ping_in_vain(start, backend.endpoint, OTEL_EXPORTER_OTLP_TIMEOUT=60)
-        wait_until(lambda: len(backend.calls) == 3, "three tries; the next is after 4 s")
-        process.stop(signal.SIGINT)
-    assert "Shutdown in progress, aborting retry." in process.err
-
-
-@provokes("error details: Channel closed!")
-def test_the_end_while_the_backend_does_not_answer(start):
-    with Refusal(None) as backend:
-        process = ping_in_vain(start, backend.endpoint)
-        wait_until(lambda: backend.calls, "an export")
-        process.stop(signal.SIGINT)
-    assert "error details: Channel closed!" in process.err
-
-
-def warned(code):
-    """Return what the SDK warns of, when `code` runs in a `with` block of `span`."""
+def test_the_sdk_warns_of_such_code():
     program = (
         "from opentelemetry import trace\nfrom opentelemetry.sdk.trace import TracerProvider\n"
         "trace.set_tracer_provider(TracerProvider())\n"
         "with trace.get_tracer('x').start_as_current_span('x') as span: pass\n"
-    )
-    run = subprocess.run([sys.executable, "-c", program + code], capture_output=True, text=True, check=True)
-    return run.stderr
+    ) + "\n".join(CODE.values())
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    for message in CODE:
+        assert re.search(said(message), run.stderr), message
 
 
-@provokes("Overriding of current TracerProvider is not allowed")
-def test_a_second_provider():
-    assert "Overriding of current TracerProvider is not allowed" in warned(
-        "trace.set_tracer_provider(TracerProvider())"
-    )
+def test_somebody_elses_provider_has_no_start_line(start):
+    assert "**There is no such line**: `opentelemetry-instrument`, or `OTEL_PYTHON_TRACER_PROVIDER`" in PAGE
+    client = start("client.py", "--count", 1, OTEL_PYTHON_TRACER_PROVIDER="sdk_tracer_provider", DESTINATION_URL=NOBODY)
+    client.wait()
+    assert client.err.startswith("{'traceparent': ")
 
 
-@provokes("Setting attribute on ended span.")
-def test_an_attribute_that_comes_too_late():
-    assert "Setting attribute on ended span." in warned("span.set_attribute('late', 1)")
+def test_of_three_spans_in_jobs_of_multiprocessing_so_many_arrive(start, sink, tmp_path):
+    jobs, flushed = tmp_path / "jobs.py", tmp_path / "flushed.py"
+    jobs.write_text("import os\n" + JOBS[0].replace('"fork"', "os.environ['METHOD']"))
+    flushed.write_text(jobs.read_text().replace("        pass\n", f"        pass\n{JOBS[1]}\n"))
+    settings = {"PYTHONPATH": ROOT, "OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint}
+    processes = [
+        start(path, **settings, METHOD=method, OTEL_SERVICE_NAME=f"{method}, {path.stem}")
+        for path in (jobs, flushed)
+        for method in ("fork", "forkserver", "spawn")
+    ]
+    assert {process.wait() for process in processes} == {0}
+    arrived = {"spawn, jobs": 3, "fork, flushed": 3, "forkserver, flushed": 3, "spawn, flushed": 3}
+    assert Counter(span.service for span in sink.spans) == arrived
 
 
-@provokes("Invalid type … for attribute")
-def test_an_attribute_that_is_none():
-    code = "trace.get_tracer('x').start_span('x').set_attribute('object', object())"
-    assert re.search(said("Invalid type … for attribute"), warned(code))
+def test_an_unsampled_caller_has_no_span_of_the_server(shared_server, shared_sink):
+    for trace_id, flags in {"0af7651916cd43dd8448eb211c80319c": "00", "4bf92f3577b34da6a3ce929d0e0e4736": "01"}.items():
+        headers = {"traceparent": f"00-{trace_id}-b7ad6b7169203331-{flags}"}
+        assert requests.get(f"{shared_server.url}/redis/1", headers=headers, timeout=10).status_code == 200
 
+    def traces():
+        return {span.trace_id for span in shared_sink.spans}
 
-@pytest.mark.parametrize(
-    ("method", "last_line", "arrive"),
-    [("fork", "", 0), ("forkserver", "", 0), ("spawn", "", 3)]
-    + [(method, JOBS[1].rstrip(), 3) for method in ("fork", "forkserver", "spawn")],
-)
-def test_of_three_spans_in_jobs_of_multiprocessing_so_many_arrive(start, sink, tmp_path, method, last_line, arrive):
-    jobs = tmp_path / "jobs.py"
-    jobs.write_text(JOBS[0].replace('"fork"', f'"{method}"').replace("        pass\n", f"        pass\n{last_line}\n"))
-    process = start(jobs, PYTHONPATH=ROOT, OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint)
-    assert process.wait() == 0
-    assert len(sink.spans) == arrive
-
-
-def test_an_unsampled_caller_has_no_span_of_the_server(server, sink):
-    process = server()
-    header = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"}
-    assert requests.get(f"{process.url}/redis/1", headers=header, timeout=10).status_code == 200
-    assert process.stop() == 0
-    assert sink.spans == []
+    wait_until(lambda: "4bf92f3577b34da6a3ce929d0e0e4736" in traces(), "the spans of the sampled one, which come later")
+    assert "0af7651916cd43dd8448eb211c80319c" not in traces()
 
 
 def test_a_killed_program_loses_what_it_had_not_sent(start, sink):
-    process = ping_in_vain(start, sink.endpoint, OTEL_BSP_SCHEDULE_DELAY=60_000)
-    process.wait_for(r"(?s)  trace .*  trace ")
+    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint, "DESTINATION_URL": NOBODY}
+    process = start("client.py", "--interval", 0.1, **settings)
+    process.wait_for("(?s)traceparent.*traceparent")
     process.stop(signal.SIGKILL)
     assert sink.spans == []
 
 
-@pytest.mark.parametrize("name", ["OTEL_TRACES_EXPORTER", "OTEL_PROPAGATORS", "OTEL_EXPORTER_OTLP_PROTOCOL"])
-def test_variables_of_automatic_configuration_change_nothing(start, name):
-    backend = Sink()
-    try:
-        process = ping_in_vain(start, backend.endpoint, **{name: "http/protobuf"})
-        backend.wait_for(1)
-        process.stop()
-    finally:
-        backend.stop()
+def test_variables_of_automatic_configuration_change_nothing(start, sink):
+    names = re.findall("`(OTEL_[A-Z_]+)`", re.search(r"^\| (.*) changes nothing \|", PAGE, re.M)[1])
+    assert len(names) == 3
+    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint, "DESTINATION_URL": NOBODY}
+    assert start("client.py", "--count", 1, **settings, **dict.fromkeys(names, "http/protobuf")).wait() == 1
+    sink.wait_for(1)

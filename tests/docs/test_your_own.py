@@ -8,29 +8,26 @@ import sys
 from pathlib import Path
 
 import pytest
-import redis
 import requests
 
-from tests.docs.test_readme import shape
-from tests.support import ROOT, Process, clean_environment, free_port, wait_until
+from tests.docs.pages import shape
+from tests.support import ROOT, answers, clean_environment, free_port, wait_until
 
 PAGE = (ROOT / "docs" / "your-own.md").read_text()
 SOLUTION = Path(__file__).parent / "your_own"
-PROGRAMS = ("prices.py", "shop.py", "worker.py", "test_shop.py")
+PROGRAMS = ["prices.py", "shop.py", "worker.py"]
+FILES = [*PROGRAMS, "conftest.py", "test_shop.py"]
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """A folder as the reader has it in the end: the repository's files, and beside them those of the page."""
-    for name in ("common.py", "server.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(ROOT / "beyond", tmp_path / "beyond", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in PROGRAMS:
-        shutil.copy(SOLUTION / name, tmp_path)
-    return tmp_path
+def copy_to(folder):
+    """Make `folder` as the reader has it in the end: the repository's files, and beside them those of the page."""
+    shutil.copytree(ROOT / "beyond", folder / "beyond", ignore=shutil.ignore_patterns("__pycache__"))
+    for path in [*(ROOT / name for name in ("common.py", "server.py", "pyproject.toml")), *SOLUTION.glob("*.py")]:
+        shutil.copy(path, folder)
+    return folder
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", FILES)
 def test_the_blocks_of_the_page_are_the_program(name):
     blocks = re.findall(rf"^`{name}`:\n\n```python\n(.*?)\n```$", PAGE, re.M | re.S)
     assert "\n\n\n".join(blocks) + "\n" == (SOLUTION / name).read_text()
@@ -40,99 +37,62 @@ def test_every_block_of_python_on_the_page_belongs_to_a_program():
     assert PAGE.count("```python") == len(re.findall(r"^`[\w.]+`:\n\n```python$", PAGE, re.M))
 
 
-def run_tests(folder, redis_server):
-    """Run the reader's tests; return the exit status and what pytest says."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", "test_shop.py"]
-    environment = clean_environment(REDIS_URL=f"{redis_server.url.removesuffix('/0')}/15")
-    run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
-    return run.returncode, run.stdout
+def test_the_commands_of_the_page_start_these_programs():
+    assert re.findall(r"^OTEL_SERVICE_NAME=\w+ python (\S+)$", PAGE, re.M) == PROGRAMS
 
 
-def test_the_readers_tests_pass(folder, redis_server):
-    status, said = run_tests(folder, redis_server)
-    assert status == 0, said
-    assert f"{(folder / 'test_shop.py').read_text().count('def test_')} passed" in said
+def run_tests(folder, redis_server, *files):
+    """Run the reader's tests; return what pytest says."""
+    command = [sys.executable, "-m", "pytest", "-p", "pytest_timeout", "-p", "no:cacheprovider", *files]
+    settings = {"REDIS_URL": f"{redis_server.url.removesuffix('/0')}/15", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": 1}
+    env = clean_environment(**settings)
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=100).stdout
 
 
-def test_without_the_header_the_readers_first_test_fails(folder, redis_server):
-    shop = folder / "shop.py"
+def test_the_readers_tests_pass_and_those_of_a_second_file_too(tmp_path, redis_server):
+    copy_to(tmp_path)
+    shutil.copy(tmp_path / "test_shop.py", tmp_path / "test_more.py")
+    said = run_tests(tmp_path, redis_server, "test_shop.py", "test_more.py")
+    assert re.search(r"= \d+ passed in [\d.]+s =", said), said
+
+
+def test_without_the_header_the_readers_first_test_fails(tmp_path, redis_server):
+    shop = copy_to(tmp_path) / "shop.py"
     text = shop.read_text()
     assert "headers=carrier, " in text
     shop.write_text(text.replace("headers=carrier, ", ""))
-    status, said = run_tests(folder, redis_server)
-    assert status == 1
-    assert "FAILED test_shop.py::test_an_order_is_one_trace_over_both_services" in said
+    said = run_tests(tmp_path, redis_server, "test_shop.py")
+    assert re.findall(r"^FAILED test_shop\.py::(\w+)", said, re.M) == re.findall(r"^def (test_\w+)", PAGE, re.M)[:1]
 
 
-@pytest.fixture
-def shop(folder, start, redis_server, sink):
-    """Start the three programs of the page; `shop(endpoint)` returns the shop's address and the worker."""
-
-    def shop(endpoint=sink.endpoint):
-        settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": 100}
-        settings["REDIS_URL"] = f"{redis_server.url.removesuffix('/0')}/14"
-        price_port, port = free_port(), free_port()
-        names = {name: {"OTEL_SERVICE_NAME": name, **settings} for name in ("prices", "shop", "worker")}
-        prices = start("prices.py", cwd=folder, SERVER_PORT=price_port, **names["prices"])
-        prices.wait_for_port(price_port)
-        url = f"http://127.0.0.1:{price_port}"
-        start("shop.py", cwd=folder, SERVER_PORT=port, PRICES_URL=url, **names["shop"]).wait_for_port(port)
-        return f"http://127.0.0.1:{port}", start("worker.py", cwd=folder, **names["worker"])
-
-    return shop
-
-
-def test_an_order_is_a_trace_over_two_services_and_one_of_the_worker_with_a_link(shop, sink):
-    url, worker = shop()
-    assert requests.get(f"{url}/order/apple", timeout=10).json() == {"item": "apple", "cents": 30}
-    worker.wait_for("Packing one apple")
-    spans = sink.wait_for_trace(["/order/<item>", "get price", "/price/<item>", "send orders", "process orders"])
-    assert {name: span.service for name, span in spans.items()} == {
-        "/order/<item>": "shop",
-        "get price": "shop",
-        "/price/<item>": "prices",
-        "send orders": "shop",
-        "process orders": "worker",
-    }
-    work = spans.pop("process orders")
-    [trace_id] = {span.trace_id for span in spans.values()}
-    assert work.links == [(trace_id, spans["send orders"].span_id)]
-    assert (work.parent_id, work.trace_id == trace_id) == ("", False)
-    assert worker.stop() == 0
-
-
-def test_a_message_without_headers_is_worked_on_without_a_link(shop, sink, redis_server):
-    _, worker = shop()
-    with redis.Redis(port=redis_server.port, db=14) as queue:
-        queue.rpush("orders", '{"headers": {}, "body": {"item": "plum"}}')
-    worker.wait_for("Packing one plum")
-    assert sink.wait_for_trace(["process orders"])["process orders"].links == []
-
-
-def test_the_pictures_are_what_the_viewer_shows(shop):
-    otlp = free_port()
-    ports = {"VIEWER_OTLP_PORT": otlp, "VIEWER_HTTP_PORT": 0, "VIEWER_WEB_PORT": 0}
+def test_the_pictures_are_what_the_viewer_shows(start, redis_server, tmp_path):
     pictures = re.findall(r"^```\n(trace .*?)^```$", PAGE, re.M | re.S)
     assert len(pictures) == 3
-    with Process.python("-m", "viewer", env=clean_environment(**ports)) as viewer:
-        viewer.wait_for_port(otlp)
-        url, _ = shop(f"http://127.0.0.1:{otlp}")
+    copy_to(tmp_path)
+    otlp, ports = free_port(), {name: free_port() for name in PROGRAMS}
+    viewer = start("-m", "viewer", VIEWER_OTLP_PORT=otlp, VIEWER_WEB_PORT=0, COLUMNS=72).wait_for_port(otlp)
+    shared = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{otlp}",
+        "OTEL_BSP_SCHEDULE_DELAY": 100,
+        "REDIS_URL": f"{redis_server.url.removesuffix('/0')}/14",
+        "PRICES_URL": f"http://127.0.0.1:{ports['prices.py']}",
+    }
+    for name, port in ports.items():
+        start(name, cwd=tmp_path, OTEL_SERVICE_NAME=name.removesuffix(".py"), SERVER_PORT=port, **shared)
+    for name in ("prices.py", "shop.py"):
+        wait_until(lambda name=name: answers(ports[name]), f"{name} listens")
 
-        def shown():
-            return all(shape(picture) in shape(viewer.out) for picture in pictures)
+    def shown():
+        return all(shape(picture) in shape(viewer.out) for picture in pictures)
 
-        def ordered():  # once more when a trace was drawn in parts, as on a busy machine
-            assert requests.get(f"{url}/order/apple", timeout=10).status_code == 200
-            assert requests.get(f"{url}/order/unicorn", timeout=10).status_code == 404
-            with contextlib.suppress(AssertionError):
-                return wait_until(shown, "the pictures", seconds=10)
+    def ordered():  # once more when a trace was drawn in parts, as on a busy machine
+        for item, answer in {"apple": '{"cents":30,"item":"apple"}\n', "unicorn": "Nobody sells that.\n"}.items():
+            assert f"$ curl http://localhost:8081/order/{item}\n{answer}" in PAGE
+            assert requests.get(f"http://127.0.0.1:{ports['shop.py']}/order/{item}", timeout=10).text == answer
+        with contextlib.suppress(AssertionError):
+            return wait_until(shown, "the pictures", seconds=10)
 
-        wait_until(ordered, "the three pictures of the page", seconds=60)
-
-
-def test_the_commands_of_the_page_start_these_programs():
-    commands = re.findall(r"^OTEL_SERVICE_NAME=\w+ (?:SERVER_PORT=8082 )?python (\S+)$", PAGE, re.M)
-    assert sorted(commands) == sorted(set(PROGRAMS) - {"test_shop.py"})
+    wait_until(ordered, "the three pictures of the page", seconds=60)
 
 
 def test_the_limit_of_the_page_cuts_a_long_attribute(client, sink):

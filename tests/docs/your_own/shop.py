@@ -4,19 +4,17 @@ import json
 import os
 from urllib.parse import quote
 
-from beyond.conventions import error_type, http_client_attributes, http_server_attributes
-from beyond.databases import redis_client
-from beyond.settings import get_address
-
 import requests
-from flask import abort, request
+from flask import make_response, request
 from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.semconv.attributes.http_attributes import HTTP_RESPONSE_STATUS_CODE
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from beyond.conventions import get_class_name, http_client_attributes, http_server_attributes
+from beyond.settings import read_setting
 from common import get_tracer
-from server import app, get_context_from_flask_request, record_response
+from server import app, get_context_from_flask_request, redis_client
 
 PRICES_URL = os.environ.get("PRICES_URL", "http://127.0.0.1:8082")
 
@@ -30,30 +28,43 @@ def order(item):
     attributes = http_server_attributes(request) | {"shop.item": item}
     route = request.url_rule.rule  # "/order/<item>"
     with tracer.start_as_current_span(route, context=ctx, kind=SpanKind.SERVER, attributes=attributes) as span:
-        return record_response(span, take_order, item)
+        try:
+            response = make_response(take_order(item))
+        except Exception as error:
+            span.set_attribute(HTTP_RESPONSE_STATUS_CODE, 500)
+            span.set_attribute(ERROR_TYPE, get_class_name(error))
+            raise
+        span.set_attribute(HTTP_RESPONSE_STATUS_CODE, response.status_code)
+        return response
 
 
 def take_order(item):
-    """Answer with the price of `item` (str) in cents; 404 when nobody sells it."""
+    """Return what to answer: the price of `item` (str) in cents, or 404 when nobody sells it."""
     cents = get_price(item)
+    if cents is None:
+        return "Nobody sells that.\n", 404
     send_order({"item": item, "cents": cents})
     return {"item": item, "cents": cents}
 
 
 def get_price(item):
-    """Return the price (int) that the second service says. Raises requests.RequestException."""
+    """Return the price (int) that the second service says, None when it has none. Raises RequestException."""
     url = f"{PRICES_URL}/price/{quote(item)}"
     attributes = http_client_attributes(url)
-    with tracer.start_as_current_span("get price", kind=SpanKind.CLIENT, attributes=attributes) as span, error_type():
+    with tracer.start_as_current_span("get price", kind=SpanKind.CLIENT, attributes=attributes) as span:
         carrier = {}
         TraceContextTextMapPropagator().inject(carrier)
-        res = requests.get(url, headers=carrier, timeout=5)
+        try:
+            res = requests.get(url, headers=carrier, timeout=5)
+        except Exception as error:
+            span.set_attribute(ERROR_TYPE, get_class_name(error))
+            raise
         span.set_attribute(HTTP_RESPONSE_STATUS_CODE, res.status_code)
-        if res.status_code >= 400:  # an error for who asked, whatever it is for the one who answered
-            span.set_status(StatusCode.ERROR)
+        if not res.ok:  # an error for who asked, whatever it is for the one who answered
             span.set_attribute(ERROR_TYPE, str(res.status_code))
+            span.set_status(StatusCode.ERROR)
     if res.status_code == 404:
-        abort(404)
+        return None
     res.raise_for_status()
     return res.json()["cents"]
 
@@ -62,13 +73,17 @@ QUEUE = {"messaging.system": "redis", "messaging.destination.name": "orders"}
 
 
 def send_order(order):
-    """Put an `order` (dict) into the queue, for whoever is there to work on it."""
+    """Put an `order` (dict) into the queue, for whoever is there to work on it. Raises redis.RedisError."""
     attributes = QUEUE | {"messaging.operation.name": "send", "messaging.operation.type": "send"}
-    with tracer.start_as_current_span("send orders", kind=SpanKind.PRODUCER, attributes=attributes), error_type():
+    with tracer.start_as_current_span("send orders", kind=SpanKind.PRODUCER, attributes=attributes) as span:
         carrier = {}
         TraceContextTextMapPropagator().inject(carrier)
-        redis_client.rpush("orders", json.dumps({"headers": carrier, "body": order}))
+        try:
+            redis_client.rpush("orders", json.dumps({"headers": carrier, "body": order}))
+        except Exception as error:
+            span.set_attribute(ERROR_TYPE, get_class_name(error))
+            raise
 
 
 if __name__ == "__main__":
-    app.run(*get_address(), debug=False)
+    app.run(port=read_setting("SERVER_PORT", "8081", int), debug=False)
