@@ -16,12 +16,15 @@ from beyond.settings import get_endpoint, say_where_traces_go
 
 
 def get_otlp_exporter():
-    """Return the exporter, which sends spans over OTLP/gRPC: with a token to Lightstep, as in the post."""
+    """Return the exporter, which sends spans over OTLP/gRPC: with a token to Lightstep, as in the post.
+
+    In both cases OTEL_EXPORTER_OTLP_ENDPOINT, where it is set, comes before the default.
+    """
     ls_access_token = os.environ.get("LS_ACCESS_TOKEN")
     if not ls_access_token:
-        return OTLPSpanExporter()  # to OTEL_EXPORTER_OTLP_ENDPOINT; where that is not set, to http://localhost:4317
+        return OTLPSpanExporter(endpoint=get_endpoint(default="http://localhost:4317"))  # http: without TLS
     return OTLPSpanExporter(
-        endpoint=get_endpoint(default="https://ingest.lightstep.com:443"),  # unless OTEL_EXPORTER_OTLP_ENDPOINT is set
+        endpoint=get_endpoint(default="https://ingest.lightstep.com:443"),
         headers=(("lightstep-access-token", ls_access_token),),
     )
 
@@ -29,8 +32,8 @@ def get_otlp_exporter():
 def get_tracer(name=__name__):
     """Return a tracer; `name` (str) tells on its spans which part of the program made them (instrumentation scope)."""
     if not isinstance(trace.get_tracer_provider(), TracerProvider):  # so far there is only the API's placeholder
-        default = Resource.create({SERVICE_NAME: "test-py-manual-otlp"})
-        resource = default.merge(OTELResourceDetector().detect())  # OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME win
+        name_in_environment = OTELResourceDetector().detect().attributes.get(SERVICE_NAME)
+        resource = Resource.create({SERVICE_NAME: name_in_environment or "test-py-manual-otlp"})
         provider = TracerProvider(resource=resource)
         processor = BatchSpanProcessor(get_otlp_exporter())
         provider.add_span_processor(processor)

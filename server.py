@@ -15,7 +15,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from beyond.conventions import get_class_name, http_server_attributes
 from beyond.databases import connect_to_mongodb, connect_to_redis
-from beyond.settings import read_setting
+from beyond.settings import check_port, read_setting
 from common import get_tracer
 
 app = Flask(__name__)
@@ -92,7 +92,7 @@ def pymongo_view(length):
 
 
 def trace_route(route, integration, length):
-    """Do with one integration what ping does with two; the span is named after the route, not after each path."""
+    """Do with one integration what ping does with two. The span's name, `route` (str), is the same for each length."""
     ctx = get_context_from_flask_request(request)
     attributes = http_server_attributes(request)
     with tracer.start_as_current_span(route, context=ctx, kind=SpanKind.SERVER, attributes=attributes) as span:
@@ -113,5 +113,5 @@ def get_random_letters(length):
 
 if __name__ == "__main__":
     host = os.environ.get("SERVER_HOST") or "127.0.0.1"
-    port = read_setting("SERVER_PORT", "8081", int)
+    port = read_setting("SERVER_PORT", "8081", check_port)
     app.run(host, port, debug=False)

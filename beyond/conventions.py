@@ -19,7 +19,7 @@ def redact(url):
 
     Of http://me:secret@host/?a=b&sig=secret that is http://REDACTED:REDACTED@host/?a=b&sig=REDACTED.
     """
-    url = re.sub(r"^([a-z][a-z0-9+.-]*://)[^/?#]*@", r"\1REDACTED:REDACTED@", url, flags=re.IGNORECASE)
+    url = re.sub(r"^(\s*[a-z][a-z0-9+.-]*://)[^/?#]*@", r"\1REDACTED:REDACTED@", url, flags=re.IGNORECASE)
     return re.sub(rf"((?:^|[?&])(?:{SECRETS})=)[^&#]*", r"\1REDACTED", url)
 
 
@@ -38,7 +38,8 @@ def http_server_attributes(request):
     host, port = request.server or (None, None)  # the socket's; a unix socket has no port
     with suppress(ValueError):  # a Host header that names no address
         named = urlsplit(f"//{request.headers.get('Host', '')}")
-        host, port = named.hostname or host, named.port or port
+        if named.hostname:
+            host, port = named.hostname, named.port  # reading .port may raise
     mount_point = request.root_path  # empty, unless a server in front serves the program below a path
     return leave_out_none(
         {
@@ -51,7 +52,7 @@ def http_server_attributes(request):
             SERVER_PORT: port,
             CLIENT_ADDRESS: request.remote_addr or None,
             USER_AGENT_ORIGINAL: request.headers.get("User-Agent"),
-            NETWORK_PROTOCOL_VERSION: request.environ["SERVER_PROTOCOL"].removeprefix("HTTP/"),
+            NETWORK_PROTOCOL_VERSION: request.environ.get("SERVER_PROTOCOL", "").removeprefix("HTTP/") or None,
         }
     )
 

@@ -1,5 +1,7 @@
 """The two databases: a client for each, bounded in time, and the attributes of its spans."""
 
+from contextlib import suppress
+
 import redis
 from opentelemetry.semconv.attributes.db_attributes import (
     DB_COLLECTION_NAME,
@@ -9,6 +11,7 @@ from opentelemetry.semconv.attributes.db_attributes import (
 )
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
 from pymongo import MongoClient
+from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -60,5 +63,7 @@ def connect_to_mongodb():
 def make_mongo_client(uri):
     """Return a client that gives up within 2 s, and the host (str) and port (int) that it asks first."""
     client = MongoClient(uri, connect=False, connectTimeoutMS=1000, timeoutMS=2000, retryReads=False)
-    host, port = parse_uri(uri)["nodelist"][0]  # a unix socket has no port
+    host = port = None
+    with suppress(PyMongoError):  # of mongodb+srv://, for which it asks DNS
+        host, port = parse_uri(uri)["nodelist"][0]  # a unix socket has no port
     return client, host, port

@@ -30,6 +30,14 @@ def check_http_url(url):
     return url
 
 
+def check_port(text):
+    """Return a port (int). Raises ValueError for what is none; the system would take 99999 for 34463."""
+    port = int(text)
+    if port not in range(65_536):
+        raise ValueError
+    return port
+
+
 def get_endpoint(default):
     """Return where the environment sends traces (str), else `default` (specification, "OTLP Exporter")."""
     endpoint = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")

@@ -57,7 +57,6 @@ SETTINGS = [
     ),
     ({"DESTINATION_URL": "localhost:8081/ping"}, ["… cannot be read; it must be like …"]),
     ({"OTEL_EXPORTER_OTLP_TIMEOUT": ""}, ["could not convert string to float"]),
-    ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, ["the target uri is not valid"]),
     ({"OTEL_BSP_MAX_QUEUE_SIZE": 100}, ["must be less than or equal to max_queue_size"]),
     (
         {
