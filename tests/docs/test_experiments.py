@@ -1,7 +1,6 @@
 """docs/experiments.md is true: each change is applied, each command typed, and the page shows what comes."""
 
 import contextlib
-import json
 import re
 import signal
 import subprocess
@@ -11,8 +10,8 @@ import pytest
 
 from demo.__main__ import PORTS
 from tests.clone import clone
-from tests.lesson import PAGE, Lesson, attributes, section
-from tests.support import ROOT, Process, clean_environment, free_port, wait_until
+from tests.experiments import PAGE, Experiment, attributes, section
+from tests.support import Process, clean_environment, free_port, wait_until
 
 NUMBERS = [int(number) for number in re.findall(r"^### (\d+)\. ", PAGE, re.M)]
 FIRST_EVENING = [1, 2, 3, 4, 5]
@@ -47,27 +46,33 @@ def automatic(folder, venv_auto):
     return dict(pair.split("=") for pair in re.findall(r"\w+=\S+", exports))
 
 
+@pytest.fixture(scope="module")
+def viewer():
+    """The viewer that runs, as the page says, for the whole evening."""
+    ports = {"VIEWER_OTLP_PORT": free_port(), "VIEWER_WEB_PORT": free_port()}
+    with Process.python("-m", "viewer", env=clean_environment(COLUMNS=80, **ports)) as process:
+        process.ports = ports
+        for port in ports.values():
+            process.wait_for_port(port)
+        yield process
+
+
 @pytest.fixture
-def lesson(request, folder, redis_server, mongodb_server):
-    """Begin an experiment of the second to the fourth evening: `lesson(number)`; it has a viewer of its own."""
+def begin(request, folder, viewer, redis_server, mongodb_server):
+    """Begin an experiment of the second to the fourth evening: `begin(number)`."""
     with contextlib.ExitStack() as stack:
 
         def begin(number):
-            otlp, web, http = free_port(), free_port(), free_port()
-            ports = {"VIEWER_OTLP_PORT": otlp, "VIEWER_WEB_PORT": web, "VIEWER_HTTP_PORT": http}
-            viewer = Process.python("-m", "viewer", env=clean_environment(COLUMNS=80, **ports))
-            stack.enter_context(viewer)
             settings = {
                 "SERVER_PORT": free_port(),
                 "REDIS_URL": redis_server.url,
                 "MONGODB_URI": mongodb_server.uri,
-                "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{otlp}",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{viewer.ports['VIEWER_OTLP_PORT']}",
                 "OTEL_BSP_SCHEDULE_DELAY": 100,
             }
             if number in FOURTH_EVENING:
                 settings |= request.getfixturevalue("automatic")
-            viewer.wait_for_port(otlp)
-            return stack.enter_context(Lesson(number, folder, viewer, web, settings))
+            return stack.enter_context(Experiment(number, folder, viewer, viewer.ports["VIEWER_WEB_PORT"], settings))
 
         yield begin
 
@@ -79,6 +84,7 @@ def demo(folder):
     settings = ports | {"COLUMNS": 80, "TMPDIR": folder.parent}
     with Process.python("-m", "demo", env=clean_environment(**settings), cwd=folder) as process:
         process.ports = ports
+        process.wait_for_port(ports["VIEWER_WEB_PORT"])
         yield process
         process.stop(signal.SIGINT)
 
@@ -88,33 +94,33 @@ def pressed(demo, number):
     """Stop a database, as the page says by a key, and start it again in the end."""
     demo.send(number)
     yield
+    back = demo.out.count(" is back.")
     demo.send(number)
+    wait_until(lambda: demo.out.count(" is back.") > back, "the database is back")
 
 
 @pytest.mark.parametrize("number", FIRST_EVENING)
 def test_the_first_evening_shows_what_happens(number, demo, folder):
-    demo.wait_for("6 spans, 2 services")
     key = {2: signal.SIGUSR1, 3: signal.SIGUSR2}.get(number)
-    with Lesson(number, folder, demo, demo.ports["VIEWER_WEB_PORT"], {"SERVER_PORT": demo.ports["SERVER_PORT"]}) as it:
+    web, settings = demo.ports["VIEWER_WEB_PORT"], {"SERVER_PORT": demo.ports["SERVER_PORT"]}
+    with Experiment(number, folder, demo, web, settings) as experiment:
+        demo.wait_for("6 spans, 2 services")
         with pressed(demo, key) if key else contextlib.nullcontext():
-            it.run()
-        if key:  # all is well again for the next
-            healthy = len(re.findall("6 spans, 2 services, [^,]*\n", demo.out))
-            wait_until(lambda: len(re.findall("6 spans, 2 services, [^,]*\n", demo.out)) > healthy, "a healthy trace")
+            experiment.run()
 
 
 @pytest.mark.parametrize("number", [number for number in NUMBERS if number not in FIRST_EVENING])
-def test_an_experiment_shows_what_happens(number, lesson):
+def test_an_experiment_shows_what_happens(number, begin):
     if number == 11 and KNOWS_GENERATORS:
         pytest.skip("Python 3.15 shows something else, as the page says: see the next test")
-    experiment = lesson(number).run()
+    experiment = begin(number).run()
     if number in facts:
         facts[number](experiment)
 
 
 @pytest.mark.skipif(not KNOWS_GENERATORS, reason="it is so from Python 3.15 on")
-def test_from_python_3_15_on_a_decorated_generators_span_lasts_until_its_last_item(lesson):
-    experiment = lesson(11)
+def test_from_python_3_15_on_a_decorated_generators_span_lasts_until_its_last_item(begin):
+    experiment = begin(11)
     experiment.start_server("python server.py")
     experiment.sh("python client.py --count 1")
     [trace] = experiment.wait_for_traces(5)
@@ -226,19 +232,16 @@ def the_attributes_that_only_one_of_them_has_are_those_of_the_table(experiment):
 
 
 @fact(25)
-def it_says_that_somebody_else_has_set_up_tracing(experiment):
-    assert "Somebody else has set up tracing: " in experiment.server.err
-
-
-@fact(27)
-def the_price_is_that_of_the_page_on_cost(experiment):
-    server = json.loads((ROOT / "docs" / "cost.json").read_text())["table"]["server"]
-    names = ("off", "sampled", "by hand", "automatic")
-    beside_none = [f"{server[name]['instructions'] / server['none']['instructions']:.2f}" for name in names]
-    assert f"| {' | '.join(beside_none)} |" in experiment.text
+def the_line_of_our_own_setup_does_not_come(experiment):
+    assert not re.search("Traces of .* go to", experiment.server.output)
 
 
 # The page itself
+
+
+def test_a_change_that_has_not_been_undone_does_not_apply_again(begin):
+    experiment = begin(6)
+    assert "patch does not apply" in experiment.sh(experiment.take_change, must_succeed=False)
 
 
 def test_the_experiments_are_numbered_and_there_are_at_least_sixteen():
