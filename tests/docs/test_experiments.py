@@ -1,23 +1,28 @@
 """docs/experiments.md is true: each change is applied, each command typed, and the page shows what comes."""
 
 import contextlib
-import json
+import os
+import queue
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from demo.__main__ import PORTS
 from tests.clone import clone
-from tests.lesson import PAGE, Lesson, attributes, section
+from tests.experiments import PAGE, Experiment, attributes, section
 from tests.support import ROOT, Process, clean_environment, free_port, wait_until
 
 NUMBERS = [int(number) for number in re.findall(r"^### (\d+)\. ", PAGE, re.M)]
-FIRST_EVENING = [1, 2, 3, 4, 5]
+FIRST_EVENING, OTHER_EVENINGS, FOURTH_EVENING = NUMBERS[:5], NUMBERS[5:], NUMBERS[22:]
+AT_ONCE = 4  # experiments: they wait more than they work
 KNOWS_GENERATORS = sys.version_info >= (3, 15)
-FOURTH_EVENING = [number for number in NUMBERS if number >= 23]
+EXPORTS = dict(re.findall(r"(\w+)=(\S+)", re.search(r"(?s)## Fourth evening.*?\n```\n(export .*?)\n```", PAGE)[1]))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 
 facts = {}  # number of an experiment: what to look at besides, which the terminal does not show
@@ -28,59 +33,36 @@ def fact(number):
     return lambda function: facts.setdefault(number, function)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A folder with a clone in it, for one experiment after the other."""
-    folder = tmp_path_factory.mktemp("experiments")
+def as_parameter(number):
+    """Return the parameter for an experiment; without curl, those that are about it are skipped."""
+    no_curl = "\n$ curl " in section(number) and not shutil.which("curl")
+    return pytest.param(number, marks=pytest.mark.skipif(no_curl, reason="there is no curl here (apt install curl)"))
+
+
+@contextlib.contextmanager
+def desk(folder):
+    """Set up a place for experiments, one after the other: yield a clone (Path), whose files git knows, in `folder`."""
+    folder.mkdir()
     with clone(folder):
         subprocess.run("git init --quiet && git add --all", shell=True, cwd=folder / "clone", check=True)
         yield folder / "clone"
 
 
-@pytest.fixture
-def automatic(folder, venv_auto):
-    """What the fourth evening wants besides: .venv-auto in the clone, and the settings (dict) that the page exports."""
-    link = folder / ".venv-auto"
-    if not link.exists():
-        link.symlink_to(venv_auto.parent)
-    exports = re.search(r"(?s)## Fourth evening.*?^```\n(export .*?)^```", PAGE, re.M)[1]
-    return dict(pair.split("=") for pair in re.findall(r"\w+=\S+", exports))
-
-
-@pytest.fixture
-def lesson(request, folder, redis_server, mongodb_server):
-    """Begin an experiment of the second to the fourth evening: `lesson(number)`; it has a viewer of its own."""
-    with contextlib.ExitStack() as stack:
-
-        def begin(number):
-            otlp, web, http = free_port(), free_port(), free_port()
-            ports = {"VIEWER_OTLP_PORT": otlp, "VIEWER_WEB_PORT": web, "VIEWER_HTTP_PORT": http}
-            viewer = Process.python("-m", "viewer", env=clean_environment(COLUMNS=80, **ports))
-            stack.enter_context(viewer)
-            settings = {
-                "SERVER_PORT": free_port(),
-                "REDIS_URL": redis_server.url,
-                "MONGODB_URI": mongodb_server.uri,
-                "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{otlp}",
-                "OTEL_BSP_SCHEDULE_DELAY": 100,
-            }
-            if number in FOURTH_EVENING:
-                settings |= request.getfixturevalue("automatic")
-            viewer.wait_for_port(otlp)
-            return stack.enter_context(Lesson(number, folder, viewer, web, settings))
-
-        yield begin
+# The first evening: its demo is shared by all who look at it
 
 
 @pytest.fixture(scope="module")
-def demo(folder):
+def demo(tmp_path_factory):
     """The demo that runs for the whole first evening."""
     ports = {name: free_port() for name in PORTS}
-    settings = ports | {"COLUMNS": 80, "TMPDIR": folder.parent}
-    with Process.python("-m", "demo", env=clean_environment(**settings), cwd=folder) as process:
-        process.ports = ports
-        yield process
-        process.stop(signal.SIGINT)
+    folder = tmp_path_factory.getbasetemp() / "demo"
+    with desk(folder) as cloned:
+        settings = ports | {"COLUMNS": 80, "TMPDIR": folder}
+        with Process.python("-m", "demo", env=clean_environment(**settings), cwd=cloned) as process:
+            process.ports, process.folder = ports, cloned
+            process.wait_for_port(ports["VIEWER_WEB_PORT"])
+            yield process
+            process.stop(signal.SIGINT)
 
 
 @contextlib.contextmanager
@@ -88,33 +70,112 @@ def pressed(demo, number):
     """Stop a database, as the page says by a key, and start it again in the end."""
     demo.send(number)
     yield
+    back = demo.out.count(" is back.")
     demo.send(number)
+    wait_until(lambda: demo.out.count(" is back.") > back, "the database is back")
 
 
-@pytest.mark.parametrize("number", FIRST_EVENING)
-def test_the_first_evening_shows_what_happens(number, demo, folder):
-    demo.wait_for("6 spans, 2 services")
+@pytest.mark.parametrize("number", [as_parameter(number) for number in FIRST_EVENING])
+def test_the_first_evening_shows_what_happens(number, demo):
     key = {2: signal.SIGUSR1, 3: signal.SIGUSR2}.get(number)
-    with Lesson(number, folder, demo, demo.ports["VIEWER_WEB_PORT"], {"SERVER_PORT": demo.ports["SERVER_PORT"]}) as it:
+    web, settings = demo.ports["VIEWER_WEB_PORT"], {"SERVER_PORT": demo.ports["SERVER_PORT"]}
+    with Experiment(number, demo.folder, demo, web, settings) as experiment:
+        demo.wait_for("6 spans, 2 services")
         with pressed(demo, key) if key else contextlib.nullcontext():
-            it.run()
-        if key:  # all is well again for the next
-            healthy = len(re.findall("6 spans, 2 services, [^,]*\n", demo.out))
-            wait_until(lambda: len(re.findall("6 spans, 2 services, [^,]*\n", demo.out)) > healthy, "a healthy trace")
+            experiment.run()
 
 
-@pytest.mark.parametrize("number", [number for number in NUMBERS if number not in FIRST_EVENING])
-def test_an_experiment_shows_what_happens(number, lesson):
-    if number == 11 and KNOWS_GENERATORS:
-        pytest.skip("Python 3.15 shows something else, as the page says: see the next test")
-    experiment = lesson(number).run()
-    if number in facts:
-        facts[number](experiment)
+# The other evenings: several experiments at once
 
 
-@pytest.mark.skipif(not KNOWS_GENERATORS, reason="it is so from Python 3.15 on")
-def test_from_python_3_15_on_a_decorated_generators_span_lasts_until_its_last_item(lesson):
-    experiment = lesson(11)
+@contextlib.contextmanager
+def viewer():
+    """Start the viewer that runs, as the page says, for the whole evening; `.web` and `.otlp` are its ports."""
+    otlp, web = free_port(), free_port()
+    settings = {"COLUMNS": 80, "VIEWER_OTLP_PORT": otlp, "VIEWER_WEB_PORT": web}
+    with Process.python("-m", "viewer", env=clean_environment(**settings)) as process:
+        process.otlp, process.web = otlp, web
+        process.wait_for_port(otlp).wait_for_port(web)
+        yield process
+
+
+@pytest.fixture(scope="module")
+def outcomes(request, tmp_path_factory):
+    """A folder with what came of each experiment: a file named after its number, empty when all was as the page says.
+
+    The worker of pytest-xdist that comes first runs all experiments that are asked for; the others wait for the files.
+    """
+    run = tmp_path_factory.getbasetemp()
+    folder = (run.parent if "PYTEST_XDIST_WORKER" in os.environ else run) / "outcomes"
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        yield folder
+        return
+    settings = {
+        "REDIS_URL": request.getfixturevalue("redis_server").url,
+        "MONGODB_URI": request.getfixturevalue("mongodb_server").uri,
+        "OTEL_BSP_SCHEDULE_DELAY": 100,
+    }
+    wanted = {item.callspec.params["number"] for item in request.session.items if "outcomes" in item.fixturenames}
+    if wanted & set(FOURTH_EVENING):
+        with contextlib.suppress(pytest.skip.Exception):  # their tests say it
+            request.getfixturevalue("venv_auto")
+    desks = queue.SimpleQueue()  # those at which nobody works
+
+    def work_on(number):
+        cloned, viewer = desks.get()
+        try:
+            do(number, cloned, viewer, settings)
+            outcome = ""
+        except BaseException:  # noqa: BLE001, the test tells of it
+            outcome = traceback.format_exc()
+        desks.put((cloned, viewer))
+        unfinished = folder / f"{number} is being written"
+        unfinished.write_text(outcome)
+        unfinished.rename(folder / str(number))
+
+    with contextlib.ExitStack() as stack:
+        for number in range(min(AT_ONCE, len(wanted))):
+            cloned = stack.enter_context(desk(folder / f"desk-{number}"))
+            (cloned / ".venv-auto").symlink_to(ROOT / ".venv-auto")
+            desks.put((cloned, stack.enter_context(viewer())))
+        pool = stack.enter_context(ThreadPoolExecutor(AT_ONCE))
+        for number in sorted(wanted):
+            pool.submit(work_on, number)
+        yield folder
+        pool.shutdown(cancel_futures="PYTEST_XDIST_WORKER" not in os.environ)  # another worker may wait for the rest
+
+
+def do(number, cloned, viewer, settings):
+    """Do one experiment in a clone, and look at what its facts say."""
+    settings = settings | {
+        "SERVER_PORT": free_port(),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{viewer.otlp}",
+    }
+    if number in FOURTH_EVENING:
+        settings |= EXPORTS
+    with Experiment(number, cloned, viewer, viewer.web, settings) as experiment:
+        if number == 11 and KNOWS_GENERATORS:
+            the_span_of_a_generator_lasts_until_its_last_item(experiment)
+        else:
+            experiment.run()
+            facts.get(number, lambda _: None)(experiment)
+
+
+@pytest.mark.timeout(320)  # it waits for its turn
+@pytest.mark.parametrize("number", [as_parameter(number) for number in OTHER_EVENINGS])
+def test_an_experiment_shows_what_happens(number, request, outcomes):
+    if number in FOURTH_EVENING:
+        request.getfixturevalue("venv_auto")
+    outcome = outcomes / str(number)
+    wait_until(outcome.exists, f"experiment {number} is done", seconds=300)
+    if problem := outcome.read_text():
+        pytest.fail(problem, pytrace=False)
+
+
+def the_span_of_a_generator_lasts_until_its_last_item(experiment):
+    """As the page says of Python 3.15."""
     experiment.start_server("python server.py")
     experiment.sh("python client.py --count 1")
     [trace] = experiment.wait_for_traces(5)
@@ -126,6 +187,11 @@ def test_from_python_3_15_on_a_decorated_generators_span_lasts_until_its_last_it
 def by_name(trace):
     """Return the spans of a trace by their names."""
     return {span["name"]: span for span in trace}
+
+
+@fact(6)
+def a_change_that_has_not_been_undone_does_not_apply_again(experiment):
+    assert "patch does not apply" in experiment.sh(experiment.take_change, must_succeed=False)
 
 
 @fact(7)
@@ -226,16 +292,8 @@ def the_attributes_that_only_one_of_them_has_are_those_of_the_table(experiment):
 
 
 @fact(25)
-def it_says_that_somebody_else_has_set_up_tracing(experiment):
-    assert "Somebody else has set up tracing: " in experiment.server.err
-
-
-@fact(27)
-def the_price_is_that_of_the_page_on_cost(experiment):
-    server = json.loads((ROOT / "docs" / "cost.json").read_text())["table"]["server"]
-    names = ("off", "sampled", "by hand", "automatic")
-    beside_none = [f"{server[name]['instructions'] / server['none']['instructions']:.2f}" for name in names]
-    assert f"| {' | '.join(beside_none)} |" in experiment.text
+def the_line_of_our_own_setup_does_not_come(experiment):
+    assert not re.search("Traces of .* go to", experiment.server.output)
 
 
 # The page itself

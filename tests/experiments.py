@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,15 +10,13 @@ import time
 import urllib.request
 from pathlib import Path
 
-import pytest
-
 from tests.conftest import CLIENT, SERVER
 from tests.support import ROOT, Process, clean_environment, wait_until
 
 PAGE = (ROOT / "docs" / "experiments.md").read_text()
 TAKE_CHANGE = re.search(r"^(sed .* \| git apply)$", PAGE, re.M)[1]  # as the page says it, of the sixth experiment
 
-TRACE_ID = "[0-9a-f]{32}"
+ID = "[0-9a-f]{32}|[0-9a-f]{16}"  # of a trace, of a span
 VARYING = [  # what differs from run to run, in what is shown: pattern, and what else may stand there
     (r"[━╸╺]+", r"[━╸╺]+"),
     (r"\d[\d.]* (?:ns|µs|ms|s)\b", r"\d[\d.]* (?:ns|µs|ms|s)"),
@@ -35,12 +32,12 @@ def section(number):
     return re.search(rf"(?ms)^### {number}\. .*?(?=^##|\Z)", PAGE)[0]
 
 
-class Lesson:
+class Experiment:
     """One experiment, in a clone. A context manager: it applies the change at first, and undoes it in the end.
 
     `run()` takes the blocks of the page one by one. A command is typed; anything else is waited for, in the answer of
-    the command, in the server's terminal or in the viewer's. A trace id of the page stands for one real trace id, the
-    same in all blocks.
+    the command, in the server's terminal or in the viewer's. An id of the page stands for one real id, the same in all
+    blocks. The viewer may have served the experiment before: what it had when this one began is not looked at.
 
     folder: the clone, of which git knows the files. viewer: the Process that draws. web: the port of its page.
     settings: the environment of server and client.
@@ -49,19 +46,20 @@ class Lesson:
     def __init__(self, number, folder, viewer, web, settings):
         self.text, self.number, self.folder = section(number), number, folder
         self.viewer, self.web, self.port = viewer, web, settings["SERVER_PORT"]
+        self.before = set()  # ids of traces
+        self.before = {summary["traceId"] for summary in self.summaries()}
         self.settings = settings | {
             "DESTINATION_URL": f"http://localhost:{self.port}/ping",
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
-        self.ids = {name: name for name in re.findall(rf"TRACE=({TRACE_ID})", self.text)}  # page: real
+        self.ids = {name: name for name in re.findall(rf"\b[A-Z]+=({ID})\b", self.text)}  # page: real
+        self.take_change = re.sub(r"(?<=### )\d+", lambda sixth: str(int(sixth[0]) - 6 + number), TAKE_CHANGE)
         self.servers, self.clients = [], []
 
     def __enter__(self):
-        if "\n$ curl " in self.text and not shutil.which("curl"):
-            pytest.skip("there is no curl here, and the experiment is about it (apt install curl)")
         self.sh("git checkout --quiet .")  # what an experiment that failed has left
         if "```diff" in self.text:
-            self.sh(re.sub(r"(?<=### )\d+", lambda sixth: str(int(sixth[0]) - 6 + self.number), TAKE_CHANGE))
+            self.sh(self.take_change)
             assert self.sh("git diff --name-only"), "the change has changed nothing"
         return self
 
@@ -111,9 +109,9 @@ class Lesson:
         """Type a command, of one line or with a quotation that goes on, and find below it what `text` shows."""
         command = re.match(r"[^'\n]*('[^']*')?[^'\n]*('[^']*')?[^\n]*\n", text)[0]
         expected, command = text.removeprefix(command), command.rstrip()
-        if command in ("make demo", "make bench"):
-            return  # the test has done the one, and tests/benchmarks/ do the other
-        if variables := re.fullmatch(r"(?:export )?((?:[A-Z_]+=\S+ ?)+)", command):
+        if command.startswith("make "):
+            self.sh(f"{command} --dry-run")  # the test has done the one, and tests/benchmarks/ do the other
+        elif variables := re.fullmatch(r"(?:export )?((?:[A-Z_]+=\S+ ?)+)", command):
             self.settings |= dict(pair.split("=") for pair in variables[1].split())
         elif re.search(r"python (untraced/)?server\.py( &)?$", command):
             self.start_server(command.removesuffix(" &"))
@@ -146,8 +144,10 @@ class Lesson:
         return self.servers[-1]
 
     def pictures(self):
-        """What the viewer has drawn, without the notices of traces that came in parts."""
-        return re.sub(r"(?m)^  updated: .*\n", "", self.viewer.output)
+        """What the viewer has drawn since, without the notices of traces that came in parts."""
+        pictures = re.split(rf"(?m)^trace (?=(?:{ID})  )", self.viewer.output)
+        since = "".join(f"trace {picture}" for picture in pictures[1:] if picture[:32] not in self.before)
+        return re.sub(r"(?m)^  updated: .*\n", "", since)
 
     def find(self, expected, read, seconds=30):
         """Wait until `read()` has what the page shows, and note its trace ids."""
@@ -155,21 +155,21 @@ class Lesson:
         deadline = time.monotonic() + seconds
         while not (match := re.search(self.pattern(expected), read())):
             assert time.monotonic() < deadline, f"The page shows\n{expected}\nand this came:\n{read()}"
-            time.sleep(0.02)
-        self.ids |= {name: match[f"id_{name}"] for name in set(re.findall(TRACE_ID, expected)) - set(self.ids)}
-        assert len(set(self.ids.values())) == len(self.ids), f"two traces are one: {self.ids}"
+            time.sleep(0.05)
+        self.ids |= {name: match[f"id_{name}"] for name in set(re.findall(ID, expected)) - set(self.ids)}
+        assert len(set(self.ids.values())) == len(self.ids), f"two ids are one: {self.ids}"
 
     def pattern(self, expected):
         """Return the regular expression for what the page shows: what varies may vary, and spaces may be wider."""
         pattern, seen = "", set(self.ids)
         varying = "|".join(f"(?P<v{number}>{shown})" for number, (shown, _) in enumerate(VARYING))
-        parts = rf"(?P<id>{TRACE_ID})|{varying}|(?P<space>\s+)|(?P<text>.)"
+        parts = rf"(?P<id>{ID})|{varying}|(?P<space>\s+)|(?P<text>.)"
         for part in re.finditer(parts, expected.strip(), re.M):
             kind, text = part.lastgroup, part[0]
             if kind == "id" and text in self.ids:
                 pattern += self.ids[text]
             elif kind == "id":
-                pattern += f"(?P=id_{text})" if text in seen else f"(?P<id_{text}>{TRACE_ID})"
+                pattern += f"(?P=id_{text})" if text in seen else f"(?P<id_{text}>[0-9a-f]{{{len(text)}}})"
                 seen.add(text)
             elif kind == "space":
                 pattern += r"\s+"
@@ -180,21 +180,36 @@ class Lesson:
         return pattern
 
     def traces(self):
-        """Return all the traces that the viewer has: a list of lists of spans, which are OTLP JSON objects."""
-        summaries = self.get("trace-summaries")["summaries"]
-        resources = [self.get(f"traces/{one['traceId']}")["result"]["resourceSpans"] for one in summaries]
+        """Return all the traces that have come since: a list of lists of spans, which are OTLP JSON objects."""
+        answers = [self.get(f"/api/v3/traces/{summary['traceId']}") for summary in self.summaries()]
         return [
-            [s for resource in each for scope in resource["scopeSpans"] for s in scope["spans"]] for each in resources
+            [
+                s
+                for resource in each["result"]["resourceSpans"]
+                for scope in resource["scopeSpans"]
+                for s in scope["spans"]
+            ]
+            for each in answers
         ]
 
+    def summaries(self):
+        """Return what the viewer's list says of the traces that have come since (list of dict)."""
+        summaries = self.get("/api/v3/trace-summaries")["summaries"]
+        return [summary for summary in summaries if summary["traceId"] not in self.before]
+
     def get(self, path):
-        """Return what the viewer's API answers (dict)."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.web}/api/v3/{path}") as answer:
+        """Return what the viewer answers (dict)."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.web}{path}") as answer:
             return json.load(answer)
 
     def wait_for_traces(self, *sizes):
-        """Wait until the viewer has traces of so many spans each; return them as `traces` does."""
-        return wait_until(lambda: (t := self.traces()) and sorted(map(len, t)) == sorted(sizes) and t, f"{sizes} spans")
+        """Wait until traces of so many spans each have come; return them as `traces` does."""
+
+        def arrived():
+            return sorted(summary["spanCount"] for summary in self.summaries()) == sorted(sizes)
+
+        wait_until(arrived, f"traces of {sizes} spans")
+        return self.traces()
 
 
 def attributes(thing):
