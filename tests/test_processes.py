@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +15,6 @@ import pytest
 import requests
 
 from tests.proxy import Proxy
-from tests.sink import Sink
 from tests.support import free_port, wait_until
 
 LATER = {"OTEL_BSP_SCHEDULE_DELAY": 60_000}  # only the last export can send what the test awaits
@@ -83,31 +81,14 @@ def ping_until(process, condition, what):
 
 
 @PRELOAD
-def test_the_spans_of_every_worker_of_gunicorn_arrive_once(gunicorn, sink, preload):
-    process = gunicorn("--workers", 4, *preload)
-    traces = ping_until(process, lambda: len(process.workers()) == 4, "each of the 4 workers has answered")
-    assert process.stop() == 0
-    assert whole_traces(sink) == set(traces)
-    assert "Traceback" not in process.output
-
-
-@PRELOAD
-def test_a_reload_of_gunicorn_loses_nothing(gunicorn, sink, preload):
+def test_the_spans_of_every_worker_of_gunicorn_arrive_once_and_a_reload_loses_none(gunicorn, sink, preload):
     process = gunicorn("--workers", 2, *preload)
     traces = ping_until(process, lambda: len(process.workers()) == 2, "both workers have answered")
     process.send(signal.SIGHUP)
     traces += ping_until(process, lambda: len(process.workers()) == 4, "both new workers have answered")
     assert process.stop() == 0
     assert whole_traces(sink) == set(traces)
-
-
-@PRELOAD
-def test_workers_that_retire_after_some_requests_lose_nothing(gunicorn, sink, preload):
-    process = gunicorn("--max-requests", 20, *preload)
-    traces = [ping(process) for _ in range(50)]
-    assert len(process.workers()) == 3
-    assert process.stop() == 0
-    assert whole_traces(sink) == set(traces)
+    assert "Traceback" not in process.output
 
 
 def test_gunicorn_drains_a_ping_in_flight_and_its_trace_is_whole(gunicorn, sink, mongodb_server):
@@ -121,34 +102,8 @@ def test_gunicorn_drains_a_ping_in_flight_and_its_trace_is_whole(gunicorn, sink,
     assert {span.name for span in sink.spans} == PING
 
 
-def test_a_worker_that_is_told_twice_to_stop_still_sends_its_spans(gunicorn, sink):
-    sink.stop()  # so that the last export takes a moment: it tries again after a second
-    process = gunicorn()
-    trace_id = ping(process)
-    [worker] = wait_until(process.workers, "the worker is in the access log")
-    process.send(signal.SIGTERM)
-    process.wait_for("Transient error")
-    os.kill(int(worker), signal.SIGTERM)  # as gunicorn's master does, once a second, to those that it replaces
-    back = Sink(sink.port)
-    try:
-        assert process.wait() == 0
-        assert whole_traces(back) == {trace_id}
-    finally:
-        back.stop()
-
-
-@PRELOAD
-def test_gunicorn_without_a_backend_is_gone_in_time(gunicorn, preload):
-    process = gunicorn("--workers", 2, *preload, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_port()}")
-    ping_until(process, lambda: len(process.workers()) == 2, "both have answered, so both heed a signal")
-    start = time.monotonic()
-    assert process.stop() == 0
-    assert time.monotonic() - start < 6  # promised: 3
-
-
 @SIGNALS
-@pytest.mark.parametrize("answers", [1, 20])
-def test_the_server_delivers_the_traces_of_all_answered_pings(server, sink, number, answers):
+def test_under_load_the_server_delivers_the_traces_of_all_answered_pings(server, sink, number):
     process, answered = server(**LATER), []
 
     def ping_on(_):
@@ -160,7 +115,7 @@ def test_the_server_delivers_the_traces_of_all_answered_pings(server, sink, numb
 
     with ThreadPoolExecutor(4) as pool:
         threads = pool.map(ping_on, range(4))
-        wait_until(lambda: len(answered) >= answers, f"{answers} answers")
+        wait_until(lambda: len(answered) >= 20, "20 answers")
         before = set(answered)  # those in flight now may be cut, with a stack trace of Werkzeug's
         assert process.stop(number) == 0
         list(threads)
@@ -191,40 +146,6 @@ def test_the_client_delivers_the_span_of_a_ping_in_flight(client, sink, number):
     assert "Traceback" not in pinger.output
 
 
-@SIGNALS
-def test_the_client_delivers_every_ping_before_the_one_that_is_cut(server, client, sink, number):
-    process = server(OTEL_SDK_DISABLED="true")
-    for pings in (1, 20):
-        pinger = client("--interval", 0, DESTINATION_URL=f"{process.url}/redis/1", **LATER)
-        wait_until(lambda pings=pings, pinger=pinger: pinger.out.count("Request to") > pings, f"{pings + 1} pings")
-        assert pinger.stop(number) == 0
-        told = re.findall(r"  trace (\w{32})", pinger.err)
-        assert set(told) <= {span.trace_id for span in sink.spans}
-
-
-CLEANING_UP = """
-import requests, runpy, signal
-
-class Finalized:
-    def __del__(self):  # Python drops what is raised in here, and urllib3 has such code in every request
-        signal.raise_signal(signal.SIGNAL)
-
-def get(*arguments, get=requests.get, **options):
-    Finalized()
-    return get(*arguments, **options)
-
-requests.get = get
-runpy.run_path("client.py", run_name="__main__")
-"""
-
-
-@SIGNALS
-def test_a_signal_in_the_middle_of_a_clean_up_ends_the_client_too(start, number):
-    settings = {"DESTINATION_URL": f"http://127.0.0.1:{free_port()}/", "OTEL_SDK_DISABLED": "true"}
-    process = start("-c", CLEANING_UP.replace("SIGNAL", number.name), "--interval", 0.1, **settings)
-    assert process.wait() == 1  # its one ping failed; a second signal would end it with that
-
-
 UNSHARE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 
 
@@ -241,8 +162,7 @@ def namespace():
     pytest.skip(f"no PID namespace here: {reason}")
 
 
-@SIGNALS
-def test_as_pid_1_the_server_stops_and_delivers_its_spans(start, sink, redis_server, mongodb_server, namespace, number):
+def test_as_pid_1_the_server_stops_and_delivers_its_spans(start, sink, redis_server, mongodb_server, namespace):
     port = free_port()
     settings = {
         "SERVER_PORT": port,
@@ -257,27 +177,7 @@ def test_as_pid_1_the_server_stops_and_delivers_its_spans(start, sink, redis_ser
     process.url = f"http://127.0.0.1:{port}"
     trace_id = ping(process)
     [first] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(int(first), number)
+    os.kill(int(first), signal.SIGTERM)
     assert process.wait(10) == 0
     assert whole_traces(sink) == {trace_id}
     assert "Traceback" not in process.output
-
-
-def test_two_servers_and_two_clients_run_side_by_side(server, client):
-    sinks = [Sink(), Sink()]
-    try:
-        endpoints = [{"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint} for sink in sinks]
-        servers = [server(**endpoint) for endpoint in endpoints]
-        options = ["--count", 10, "--interval", 0.01]
-        clients = [
-            client(*options, DESTINATION_URL=f"{process.url}/ping", **endpoint)
-            for process, endpoint in zip(servers, endpoints, strict=True)
-        ]
-        assert [pinger.wait() for pinger in clients] == [0, 0]
-        assert [process.stop() for process in servers] == [0, 0]
-        for sink in sinks:
-            assert Counter(span.name for span in sink.spans) == dict.fromkeys(PING | {"client operation"}, 10)
-            assert set(Counter(span.trace_id for span in sink.spans).values()) == {6}
-    finally:
-        for sink in sinks:
-            sink.stop()
