@@ -256,8 +256,6 @@ class Launcher:
             if part.runs():
                 part.stop()
                 say(f"{part.name} is stopped; {self.ways[key]} starts it again.")
-            elif taken := list(filter(is_taken, part.ports)):
-                say(f"Port {taken[0]} is taken; free it, and {self.ways[key]} starts {part.name}.")
             else:
                 try:
                     self.start([part])

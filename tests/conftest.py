@@ -6,6 +6,7 @@ import signal
 import subprocess
 import uuid
 
+import grpc
 import pytest
 
 from tests.sink import Sink
@@ -26,6 +27,17 @@ def sink():
     sink = Sink()
     yield sink
     sink.stop()
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory):
+    """A certificate for localhost (Path), and the credentials of a backend that shows it."""
+    folder = tmp_path_factory.mktemp("tls")
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import redis
 import requests
 
 from tests.conftest import server_settings
 from tests.proxy import Proxy
-from tests.support import Process, Redis, clean_environment, free_port, wait_until
+from tests.support import Process, clean_environment, wait_until
 
 
 def get(process, path="/ping"):
@@ -90,11 +89,3 @@ def test_a_host_that_nobody_knows(server):
     process = server(REDIS_URL="redis://no-such-host.invalid", MONGODB_URI="mongodb://no-such-host.invalid")
     assert_fails_in_time(process, "/redis/1")
     assert_fails_in_time(process, "/pymongo/1")
-
-
-def test_a_password_of_redis(server, tmp_path):
-    with Redis(free_port(), tmp_path) as database:
-        with redis.Redis.from_url(database.url) as owner:
-            owner.acl_setuser("reader", enabled=True, passwords=["+right"], keys="*", categories=["+@all"])
-        assert get(server(REDIS_URL=f"redis://reader:right@localhost:{database.port}")).status_code == 200
-        assert_fails_in_time(server(REDIS_URL=f"redis://reader:wrong@localhost:{database.port}"))

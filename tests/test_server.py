@@ -7,7 +7,7 @@ import pytest
 import redis
 import requests
 
-from tests.support import ask, free_port
+from tests.support import free_port
 
 
 def get(process, path="/ping"):
@@ -26,10 +26,6 @@ def test_a_ping_answers_up_to_1024_random_letters(shared_server):
 @pytest.mark.parametrize("database", ["redis", "pymongo"])
 def test_a_direct_route_answers_that_many_letters(shared_server, database, length):
     assert re.fullmatch(f"[a-z]{{{length}}}", get(shared_server, f"/{database}/{length}").text)
-
-
-def test_another_method_is_flasks_405(shared_server):
-    assert ask(shared_server.port, "/ping", method="POST") == 405
 
 
 def test_redis_holds_the_length_and_is_connected_to_once(shared_server, redis_server):

@@ -179,9 +179,14 @@ def test_a_direct_route_continues_the_callers_trace(shared_server, shared_sink, 
     assert route.attributes["http.route"] == f"/{name}/<int(max=65536):length>"  # in Flask's words
 
 
-@pytest.mark.parametrize("path", ["/redis/abc", "/redis/65537", "/redis/-1", "/nowhere"])
-def test_what_is_no_route_is_flasks_404_without_a_span(shared_server, shared_sink, server_span, path):
-    assert ask(shared_server.port, f"{path}?no-route") == 404
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/redis/abc", 404), ("GET", "/redis/65537", 404), ("GET", "/nowhere", 404), ("POST", "/ping", 405)],
+)
+def test_what_is_no_route_is_flasks_404_or_405_without_a_span(
+    shared_server, shared_sink, server_span, method, path, status
+):
+    assert ask(shared_server.port, f"{path}?no-route", method=method) == status
     server_span()  # which leaves after that of the other would
     assert not [span for span in shared_sink.spans if span.attributes.get("url.query") == "no-route"]
 

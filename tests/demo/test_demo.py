@@ -151,18 +151,6 @@ def test_a_redis_that_dies_is_shown_with_its_log_and_can_be_started_again(shared
     shared_demo.wait_for("Redis is back")
 
 
-def test_a_database_whose_port_was_taken_meanwhile_is_not_said_to_be_back(shared_demo):
-    shared_demo.press("r")
-    shared_demo.wait_for("Redis is stopped")
-    port = shared_demo.ports["REDIS_PORT"]
-    with socket.create_server(("127.0.0.1", port)):
-        shared_demo.press("r")
-        shared_demo.wait_for(f"Port {port} is taken; free it, and key r starts Redis.")
-    assert "back" not in shared_demo.out
-    shared_demo.press("r")
-    shared_demo.wait_for("Redis is back")
-
-
 # The end
 
 
