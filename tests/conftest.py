@@ -98,14 +98,11 @@ def server_settings(sink, redis_server, mongodb_server):
 
 @pytest.fixture
 def server(start, sink, redis_server, mongodb_server):
-    """Start `python server.py` and wait until it listens: `server(**settings)`; it has a `.port` and a `.url`."""
+    """Start `python server.py` and wait until it listens: `server(**settings)`."""
 
     def server(**settings):
         settings = server_settings(sink, redis_server, mongodb_server) | settings
-        process = start("server.py", **settings).wait_for_port(settings["SERVER_PORT"])
-        process.port = settings["SERVER_PORT"]
-        process.url = f"http://localhost:{process.port}"
-        return process
+        return start("server.py", **settings).wait_for_port(settings["SERVER_PORT"])
 
     return server
 
@@ -123,10 +120,7 @@ def shared_server(shared_sink, redis_server, mongodb_server):
     """A server for all tests that need no setting of their own; its spans are in `shared_sink`."""
     settings = server_settings(shared_sink, redis_server, mongodb_server)
     with Process.python("server.py", env=clean_environment(**settings)) as process:
-        process.wait_for_port(settings["SERVER_PORT"])
-        process.port = settings["SERVER_PORT"]
-        process.url = f"http://localhost:{process.port}"
-        yield process
+        yield process.wait_for_port(settings["SERVER_PORT"])
 
 
 @pytest.fixture

@@ -139,13 +139,14 @@ class Process:
             raise AssertionError(f"{error}\n{self.output}") from None
 
     def wait_for_port(self, port, seconds=20):
-        """Wait until it accepts connections on `port`."""
+        """Wait until it accepts connections on `port`, which then is in its `.port` and `.url`; return it."""
 
         def listening():
             assert self.returncode is None, f"{self} ended ({self.returncode}):\n{self.output}"
             return answers(port)
 
         wait_until(listening, f"{self} listens on {port}", seconds)
+        self.port, self.url = port, f"http://localhost:{port}"
         return self
 
     def send(self, number):

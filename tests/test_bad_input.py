@@ -71,8 +71,7 @@ def test_no_secret_is_seen_when_the_databases_refuse_it(start, sink, redis_serve
         "OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint,
     }
     process = start("-c", VERBOSE, **settings).wait_for_port(settings["SERVER_PORT"])
-    url = f"http://127.0.0.1:{settings['SERVER_PORT']}"
-    answers = [requests.get(f"{url}{path}", timeout=20) for path in ("/ping", "/redis/1", "/pymongo/1")]
+    answers = [requests.get(process.url + path, timeout=20) for path in ("/ping", "/redis/1", "/pymongo/1")]
     assert {answer.status_code for answer in answers} == {500}
     assert process.stop(signal.SIGTERM) == 0
     assert sink.headers[0]["lightstep-access-token"] == "token-secret"

@@ -41,7 +41,6 @@ def pinged(proxies, shared_sink, redis_server, mongodb_server):
     settings = server_settings(shared_sink, redis_server, mongodb_server) | urls
     with Process.python("server.py", env=clean_environment(**settings)) as process:
         process.wait_for_port(settings["SERVER_PORT"])
-        process.url = f"http://localhost:{settings['SERVER_PORT']}"
         assert get(process).status_code == 200
         yield process
 

@@ -61,7 +61,6 @@ def gunicorn(start, sink, redis_server, mongodb_server):
         command = ["-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--threads", 4, "--no-control-socket"]
         command += ["--access-logfile", "-", "--access-logformat", "answered by %(p)s", *options, "server:app"]
         process = start(*command, **(defaults | LATER | settings)).wait_for_port(port)
-        process.url = f"http://127.0.0.1:{port}"
         process.workers = lambda: set(re.findall(r"answered by <(\d+)>", process.out))
         return process
 
@@ -147,7 +146,6 @@ def test_as_pid_1_the_server_stops_and_delivers_its_spans(start, sink, redis_ser
     script = "import os, runpy; assert os.getpid() == 1; runpy.run_path('server.py', run_name='__main__')"
     process = start("-c", code, *UNSHARE, sys.executable, "-c", script, **(settings | LATER))
     process.wait_for_port(port)
-    process.url = f"http://127.0.0.1:{port}"
     trace_id = ping(process)
     [first] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     os.kill(int(first), signal.SIGTERM)
