@@ -40,7 +40,7 @@ def test_any_request_has_an_answer_below_500(shared_server, method, path, header
     [
         ("server.py", "REDIS_URL", "localhost:6379", "redis://localhost:6379/0"),
         ("server.py", "REDIS_URL", "redis://user:secret@localhost:port/0", "redis://localhost:6379/0"),
-        ("server.py", "REDIS_URL", "redis://user:sec#secret@localhost/0", "redis://localhost:6379/0"),
+        ("server.py", "REDIS_URL", "redis://user:secret#@localhost/0", "redis://localhost:6379/0"),
         ("server.py", "MONGODB_URI", "mongodb://user:secret@secret@localhost", "mongodb://localhost:27017"),
         ("server.py", "SERVER_PORT", "http", "8081"),
         ("client.py", "DESTINATION_URL", "localhost:8081/ping", "http://localhost:8081/ping"),

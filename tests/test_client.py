@@ -67,6 +67,8 @@ def test_before_each_ping_the_carrier_is_on_stderr_and_its_header_arrives(pings)
     carriers = [f"00-{span.trace_id}-{span.span_id}-03" for span in spans]  # sampled, and random
     assert re.findall("^{'traceparent': '(.*)'}$", client.err, re.M) == carriers
     assert re.findall("(?im)^traceparent: (.*?)\r$", "".join(server.requests)) == carriers
+    order = re.findall("^({'traceparent'|Request to)", client.err, re.M)
+    assert order == ["{'traceparent'"] + ["{'traceparent'", "Request to"] * 3  # the first went well
 
 
 def test_what_failed_is_said_in_the_words_of_requests(pings):
@@ -104,6 +106,15 @@ def test_a_server_that_never_answers_is_given_up_after_5_s(client, sink):
     [span] = sink.wait_for(1)
     assert span.attributes["error.type"] == "requests.exceptions.ReadTimeout"
     assert span.end - span.start >= 5e9
+
+
+def test_user_and_password_of_its_url_are_in_no_line_and_no_span_of_a_ping_without_an_answer(client, sink):
+    port = free_port()
+    pinger = client("--count", 1, DESTINATION_URL=f"http://user:secret@localhost:{port}/ping")
+    assert pinger.wait() == 1
+    assert f"Request to http://REDACTED:REDACTED@localhost:{port}/ping failed: " in pinger.err
+    assert sink.wait_for(1)
+    assert "secret" not in pinger.output + str(sink.requests)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

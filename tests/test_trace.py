@@ -261,8 +261,9 @@ def test_a_database_span_names_what_the_client_is_configured_with(url, database,
     assert None not in attributes.values()
 
 
-SIGNED = "?colour=blue&sig=secret&Signature=secret&X-Amz-Credential=secret&x=y"
-REDACTED = "?colour=blue&sig=REDACTED&Signature=REDACTED&X-Amz-Credential=REDACTED&x=y"
+KEYS = ["sig", "Signature", "AWSAccessKeyId", "X-Goog-Signature", "X-Amz-Signature", "X-Amz-Credential"]
+SIGNED = "?" + "&".join(f"{key}=secret" for key in [*KEYS, "X-Amz-Security-Token"]) + "&x=y"
+REDACTED = SIGNED.replace("secret", "REDACTED")
 
 
 @pytest.mark.parametrize(
