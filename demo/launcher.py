@@ -227,7 +227,6 @@ class Launcher:
         deadline = time.monotonic() + START_BOUND
         for part in parts:
             part.start(self.cwd)
-            self.guard.tell(self.parts)
         for part in parts:
             while not part.answers():
                 self.tick()

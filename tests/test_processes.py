@@ -32,7 +32,7 @@ def new_trace():
 def ping(process):
     """Ping in a new trace; return its id once the answer is here. Raises requests.RequestException."""
     traceparent = new_trace()
-    assert requests.get(f"{process.url}/ping", headers={"traceparent": traceparent}, timeout=10).status_code == 200
+    assert requests.get(f"{process.url}/ping", headers={"traceparent": traceparent}, timeout=30).status_code == 200
     return traceparent.split("-")[1]
 
 
@@ -76,7 +76,7 @@ def ping_until(process, condition, what):
             traces.extend(pool.map(lambda _: ping(process), range(8)))
             return condition()
 
-        wait_until(enough, what)
+        wait_until(enough, what, seconds=60)
     return traces
 
 

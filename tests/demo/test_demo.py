@@ -156,7 +156,7 @@ def test_a_redis_that_dies_is_shown_with_its_log_and_can_be_started_again(shared
 
 @pytest.mark.parametrize("way", ["q", "Ctrl+C", "SIGTERM", "the terminal is closed"])
 def test_it_ends_after_the_last_trace_is_shown_and_leaves_no_process_and_no_file(start_demo, way):
-    demo = start_demo()
+    demo = start_demo(OTEL_BSP_SCHEDULE_DELAY=60_000)  # so that server and client send it when they end
     before = files_in(demo.folder / "clone")
     demo.wait_for_ping()
     if way == "SIGTERM":
