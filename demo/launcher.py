@@ -4,7 +4,6 @@ Written because the runners at hand signal all their children at once, so that t
 any more, and leave grandchildren behind.
 """
 
-import errno
 import os
 import select
 import signal
@@ -14,7 +13,6 @@ import termios
 import time
 import tty
 from collections import deque
-from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +20,6 @@ from socket import SO_REUSEADDR, SOL_SOCKET, create_connection, socket
 
 START_BOUND = 60  # seconds for a part to answer; generous, for slow machines
 STOP_BOUND = 3  # seconds for a part to end by itself; then it is killed
-STOP_ALL_BOUND = 9  # seconds for all parts together
 TICK = 0.05  # seconds between two looks at keys, signals and processes
 
 SIGNALS = {  # the key that each one presses
@@ -35,15 +32,15 @@ SIGNALS = {  # the key that each one presses
 }
 
 
-def cannot_listen(port: int) -> str:
-    """Say why nothing of ours could listen on a port of the loopback interface; empty when it could."""
+def is_taken(port: int) -> bool:
+    """Return whether nothing of ours could listen on a port of the loopback interface."""
     with socket() as probe:
         probe.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)  # ended connections do not count
         try:
             probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            return "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-    return ""
+        except OSError:
+            return True
+    return False
 
 
 def accepts(port: int) -> bool:
@@ -63,13 +60,11 @@ class Part:
     env: dict[str, str]
     log: Path | None = None  # none: it writes to the terminal
     ports: tuple[int, ...] = ()
-    answers_on: Callable[[int], bool] = accepts  # it is up when this is true for each port
     key: str = ""  # stops and starts it; a part without one must not end by itself
     stop_signal: int = signal.SIGTERM
     process: subprocess.Popen | None = None
 
-    def start(self, cwd: Path, announce: Callable[[], None]) -> None:
-        """Start it; the new process calls `announce` before it becomes the part."""
+    def start(self, cwd: Path) -> None:
         with self.log.open("ab") if self.log else nullcontext() as log:
             self.process = subprocess.Popen(
                 [sys.executable, *self.arguments],
@@ -79,22 +74,19 @@ class Part:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                restore_signals=False,  # else `announce` could end by SIGPIPE; Python ignores it by itself
-                preexec_fn=announce,  # safe here: there are no threads
             )
 
     def runs(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
     def answers(self) -> bool:
-        return all(map(self.answers_on, self.ports))
+        return all(map(accepts, self.ports))
 
-    def stop(self, bound: float, wait: Callable[[], bool]) -> None:
-        """Ask it to end; wait while `wait()` is true, at most this long; kill what is left."""
+    def stop(self) -> None:
+        """Ask it to end, and kill what is left when it is late."""
         self.process.send_signal(self.stop_signal)
-        deadline = time.monotonic() + bound
-        while self.runs() and time.monotonic() < deadline and wait():
-            pass
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(STOP_BOUND)
         self.kill()
 
     def kill(self) -> None:
@@ -176,11 +168,6 @@ class Guard:
             with suppress(OSError):  # somebody has killed it
                 os.write(self.process.stdin.fileno(), f"{' '.join(groups)}\n".encode())
 
-    def tell_of_this(self) -> None:
-        """In a process that is about to become a part: tell of it before anybody can kill the launcher."""
-        with suppress(OSError):
-            os.write(self.process.stdin.fileno(), f"{' '.join(self.groups)} -{os.getpid()}\n".encode())
-
     def dismiss(self) -> None:
         self.process.kill()
         self.process.wait()
@@ -194,10 +181,8 @@ class Launcher:
         self.cwd = cwd
         self.parts: list[Part] = []
         self.guard = Guard(folder)
-        self.parent = os.getppid()
         self.keyboard = Keyboard()
         self.keys: deque[str] = deque()  # pressed, and not yet acted upon
-        self.stopping = self.hurry = False
         pid = os.getpid()
         self.ways = (  # to press a key, for the reader
             {"r": "key r", "m": "key m", "q": "key q"}
@@ -207,11 +192,9 @@ class Launcher:
         for number in SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # `nohup` keeps its word
                 signal.signal(number, self.note)
-        signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a terminal that is no longer ours must not stop us
 
     def note(self, number: int, _frame: object) -> None:
         """Handle a signal: only take note, for the loop to act on when that is safe."""
-        self.hurry = self.hurry or (self.stopping and number == signal.SIGINT)
         self.keys.append(SIGNALS[number])
 
     def run(self, steps: list[list[Part]]) -> int:
@@ -233,20 +216,17 @@ class Launcher:
         finally:
             self.stop_all()
 
-    def tick(self) -> bool:
+    def tick(self) -> None:
         """Let a moment pass."""
         self.guard.tell(self.parts)
         self.keys.extend(self.keyboard.read(TICK))
-        make_is_gone = "MAKELEVEL" in os.environ and os.getppid() != self.parent
-        if "q" in self.keys or make_is_gone:
+        if "q" in self.keys:
             raise Asked
-        return True
 
     def start(self, parts: list[Part]) -> None:
         deadline = time.monotonic() + START_BOUND
         for part in parts:
-            part.start(self.cwd, self.guard.tell_of_this)
-            self.guard.tell(self.parts)
+            part.start(self.cwd)
         for part in parts:
             while not part.answers():
                 self.tick()
@@ -273,10 +253,8 @@ class Launcher:
             if part.key != key:
                 continue
             if part.runs():
-                part.stop(STOP_BOUND, wait=self.tick)
+                part.stop()
                 say(f"{part.name} is stopped; {self.ways[key]} starts it again.")
-            elif taken := [f"Port {port} {why}" for port in part.ports if (why := cannot_listen(port))]:
-                say(f"{taken[0]}; free it, and {self.ways[key]} starts {part.name}.")
             else:
                 try:
                     self.start([part])
@@ -287,24 +265,17 @@ class Launcher:
 
     def stop_all(self) -> None:
         """Stop in reverse order, one after the other, so that the viewer shows the last spans too."""
-        self.stopping = True
-        say("Stopping; Ctrl+C now does it at once.")
-        deadline = time.monotonic() + STOP_ALL_BOUND
+        say("Stopping.")
         stopped = [part.name for part in reversed(self.parts) if part.runs()]
         for part in reversed(self.parts):
             if part.process:
-                part.stop(min(STOP_BOUND, deadline - time.monotonic()), wait=self.linger)
+                part.stop()
         self.keyboard.restore()
         self.guard.dismiss()
         say(f"Stopped {', '.join(stopped) or 'nothing'}.")
 
-    def linger(self) -> bool:
-        time.sleep(TICK)
-        return not self.hurry
-
 
 def say(text: object) -> None:
-    """Print a line, unless nobody can read it: the terminal may be gone, or a pipe's reader asleep."""
+    """Print a line, unless nobody can read it: the terminal may be gone."""
     with suppress(OSError):
-        if select.select([], [1], [], 1)[1]:
-            os.write(1, f"{text}\n".encode())
+        os.write(1, f"{text}\n".encode())

@@ -4,11 +4,13 @@ import os
 import shutil
 import signal
 import subprocess
+import uuid
 
+import grpc
 import pytest
 
 from tests.sink import Sink
-from tests.support import ROOT, MongoDB, Process, Redis, clean_environment, free_port
+from tests.support import ROOT, MongoDB, Process, Redis, ask, clean_environment, free_port
 
 # A script's background job (`make test &`) ignores one of these, `nohup` the other; what a test starts must not.
 for number in signal.SIGINT, signal.SIGHUP:
@@ -25,6 +27,17 @@ def sink():
     sink = Sink()
     yield sink
     sink.stop()
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory):
+    """A certificate for localhost (Path), and the credentials of a backend that shows it."""
+    folder = tmp_path_factory.mktemp("tls")
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
 
 
 @pytest.fixture(scope="session")
@@ -79,39 +92,47 @@ def server_settings(sink, redis_server, mongodb_server):
         "MONGODB_URI": mongodb_server.uri,
         "OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint,
         "OTEL_RESOURCE_ATTRIBUTES": SERVER,
-        "OTEL_BSP_SCHEDULE_DELAY": 100,
+        "OTEL_BSP_SCHEDULE_DELAY": 50,
     }
 
 
 @pytest.fixture
 def server(start, sink, redis_server, mongodb_server):
-    """Start `python server.py` and wait until it listens: `server(**settings)`; `.url` is its address."""
+    """Start `python server.py` and wait until it listens: `server(**settings)`."""
 
     def server(**settings):
         settings = server_settings(sink, redis_server, mongodb_server) | settings
-        process = start("server.py", **settings).wait_for_port(settings["SERVER_PORT"])
-        process.url = f"http://localhost:{settings['SERVER_PORT']}"
-        return process
+        return start("server.py", **settings).wait_for_port(settings["SERVER_PORT"])
 
     return server
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_sink():
-    """A backend for all tests of a module."""
+    """A backend for all tests that find their spans among those of the others."""
     sink = Sink()
     yield sink
     sink.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_server(shared_sink, redis_server, mongodb_server):
-    """A server for all tests of a module, with no setting of its own; its spans are in `shared_sink`."""
+    """A server for all tests that need no setting of their own; its spans are in `shared_sink`."""
     settings = server_settings(shared_sink, redis_server, mongodb_server)
     with Process.python("server.py", env=clean_environment(**settings)) as process:
-        process.wait_for_port(settings["SERVER_PORT"])
-        process.url = f"http://localhost:{settings['SERVER_PORT']}"
-        yield process
+        yield process.wait_for_port(settings["SERVER_PORT"])
+
+
+@pytest.fixture
+def server_span(shared_server, shared_sink):
+    """Send one request to the shared server, and return its server span: `server_span([(header, value), ...])`."""
+
+    def server_span(headers=(), path="/redis/1"):
+        query = f"n={uuid.uuid4()}"
+        assert ask(shared_server.port, f"{path}?{query}", headers) == 200
+        return shared_sink.wait_for_span("url.query", query)
+
+    return server_span
 
 
 def client_settings(sink):
@@ -119,7 +140,7 @@ def client_settings(sink):
     return {
         "OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint,
         "OTEL_RESOURCE_ATTRIBUTES": CLIENT,
-        "OTEL_BSP_SCHEDULE_DELAY": 100,
+        "OTEL_BSP_SCHEDULE_DELAY": 50,
     }
 
 

@@ -1,12 +1,14 @@
-"""An OTLP/gRPC backend that keeps what arrives: `oteltest`'s sink, on loopback and a port of our choice."""
+"""An OTLP/gRPC backend that keeps what arrives, on loopback and a port of our choice."""
 
 from concurrent import futures
 
 import grpc
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
+    TraceServiceServicer,
+    add_TraceServiceServicer_to_server,
+)
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
-from oteltest.sink import GrpcSink
-from oteltest.sink.private import _TraceServiceServicer
 
 from tests.support import free_port, wait_until
 
@@ -37,30 +39,32 @@ def _plain(attributes):
     return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in attributes}
 
 
-class Sink(GrpcSink):
-    """The sink of `oteltest`, which on its own binds every interface and shares a taken port."""
+class Sink(TraceServiceServicer):
+    """Takes all spans, from its making until `stop()`."""
 
-    def __init__(self, port=None, credentials=None, address=None):
+    def __init__(self, port=None, credentials=None):
         self.port = port or free_port()
         self.endpoint = f"http{'s' if credentials else ''}://localhost:{self.port}"
-        self.requests, self.headers = [], []
-        self.svr = grpc.server(futures.ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
-        servicer = _TraceServiceServicer(self._keep)
-        trace_service_pb2_grpc.add_TraceServiceServicer_to_server(servicer, self.svr)
-        address = address or f"127.0.0.1:{self.port}"  # in gRPC's words
+        self.requests, self.headers = [], []  # of each export
+        # gRPC shares a taken port, unless it is told not to
+        self.server = grpc.server(futures.ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
+        add_TraceServiceServicer_to_server(self, self.server)
+        address = f"127.0.0.1:{self.port}"
         if credentials:
-            self.svr.add_secure_port(address, credentials)
+            self.server.add_secure_port(address, credentials)
         else:
-            self.svr.add_insecure_port(address)
-        self.start()
+            self.server.add_insecure_port(address)
+        self.server.start()
 
-    def _keep(self, request, headers):
-        self.headers.append(headers)
+    def Export(self, request, context):
+        """Keep a request."""
+        self.headers.append(dict(context.invocation_metadata()))
         self.requests.append(request)
+        return ExportTraceServiceResponse()
 
     def stop(self):
         """Stop listening, and wait until the port is free again."""
-        self.svr.stop(grace=None).wait()
+        self.server.stop(grace=None).wait()
 
     @property
     def spans(self):
@@ -80,8 +84,21 @@ class Sink(GrpcSink):
         except AssertionError as error:
             raise AssertionError(f"{error}; got {self.spans}") from None
 
-    def wait_for_trace(self, names, seconds=20):
-        """Wait for spans with these names, in any order, and return them by name."""
-        spans = {span.name: span for span in self.wait_for(len(names), seconds)}
-        assert sorted(span.name for span in self.spans) == sorted(names)
-        return spans
+    def wait_for_span(self, attribute, value):
+        """Wait for the span with this value of an attribute, and return it."""
+
+        def found():
+            return next((span for span in self.spans if span.attributes.get(attribute) == value), None)
+
+        return wait_until(found, f"a span with {attribute}={value}")
+
+    def wait_for_trace(self, names, trace_id=""):
+        """Wait for spans with these names, in any order, of this trace or of all; return them by name."""
+
+        def found():
+            spans = [span for span in self.spans if span.trace_id.startswith(trace_id)]
+            return len(spans) >= len(names) and spans
+
+        spans = wait_until(found, f"spans named {sorted(names)}")
+        assert sorted(span.name for span in spans) == sorted(names)
+        return {span.name: span for span in spans}

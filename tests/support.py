@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from http.client import HTTPConnection
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,6 +53,16 @@ def answers(port, host="127.0.0.1"):
     return True
 
 
+def ask(port, path="/redis/1", headers=(), method="GET", body=None):
+    """Send one HTTP request, whose headers (pairs of str or bytes) may be anything; return the status (int)."""
+    with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.putrequest(method, path, skip_host=any(name == "Host" for name, _ in headers))
+        for name, value in headers:
+            connection.putheader(name, value)
+        connection.endheaders(body)
+        return connection.getresponse().status
+
+
 def clean_environment(**settings):
     """Return this process's environment without any setting of ours, plus `settings` (None leaves one out).
 
@@ -83,7 +94,7 @@ class Process:
             start_new_session=True,
             **popen,
         )
-        self.pid, self.stdout = self._popen.pid, self._popen.stdout  # the latter when it was started with a pipe
+        self.pid = self._popen.pid
 
     @classmethod
     def python(cls, *arguments, **options):
@@ -128,13 +139,14 @@ class Process:
             raise AssertionError(f"{error}\n{self.output}") from None
 
     def wait_for_port(self, port, seconds=20):
-        """Wait until it accepts connections on `port`."""
+        """Wait until it accepts connections on `port`, which then is in its `.port` and `.url`; return it."""
 
         def listening():
             assert self.returncode is None, f"{self} ended ({self.returncode}):\n{self.output}"
             return answers(port)
 
         wait_until(listening, f"{self} listens on {port}", seconds)
+        self.port, self.url = port, f"http://localhost:{port}"
         return self
 
     def send(self, number):

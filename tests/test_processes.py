@@ -3,11 +3,11 @@
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +16,6 @@ import pytest
 import requests
 
 from tests.proxy import Proxy
-from tests.sink import Sink
 from tests.support import free_port, wait_until
 
 LATER = {"OTEL_BSP_SCHEDULE_DELAY": 60_000}  # only the last export can send what the test awaits
@@ -33,7 +32,7 @@ def new_trace():
 def ping(process):
     """Ping in a new trace; return its id once the answer is here. Raises requests.RequestException."""
     traceparent = new_trace()
-    assert requests.get(f"{process.url}/ping", headers={"traceparent": traceparent}, timeout=10).status_code == 200
+    assert requests.get(f"{process.url}/ping", headers={"traceparent": traceparent}, timeout=30).status_code == 200
     return traceparent.split("-")[1]
 
 
@@ -62,7 +61,6 @@ def gunicorn(start, sink, redis_server, mongodb_server):
         command = ["-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--threads", 4, "--no-control-socket"]
         command += ["--access-logfile", "-", "--access-logformat", "answered by %(p)s", *options, "server:app"]
         process = start(*command, **(defaults | LATER | settings)).wait_for_port(port)
-        process.url = f"http://127.0.0.1:{port}"
         process.workers = lambda: set(re.findall(r"answered by <(\d+)>", process.out))
         return process
 
@@ -78,36 +76,19 @@ def ping_until(process, condition, what):
             traces.extend(pool.map(lambda _: ping(process), range(8)))
             return condition()
 
-        wait_until(enough, what)
+        wait_until(enough, what, seconds=60)
     return traces
 
 
 @PRELOAD
-def test_the_spans_of_every_worker_of_gunicorn_arrive_once(gunicorn, sink, preload):
-    process = gunicorn("--workers", 4, *preload)
-    traces = ping_until(process, lambda: len(process.workers()) == 4, "each of the 4 workers has answered")
-    assert process.stop() == 0
-    assert whole_traces(sink) == set(traces)
-    assert "Traceback" not in process.output
-
-
-@PRELOAD
-def test_a_reload_of_gunicorn_loses_nothing(gunicorn, sink, preload):
+def test_the_spans_of_every_worker_of_gunicorn_arrive_once_and_a_reload_loses_none(gunicorn, sink, preload):
     process = gunicorn("--workers", 2, *preload)
     traces = ping_until(process, lambda: len(process.workers()) == 2, "both workers have answered")
     process.send(signal.SIGHUP)
     traces += ping_until(process, lambda: len(process.workers()) == 4, "both new workers have answered")
     assert process.stop() == 0
     assert whole_traces(sink) == set(traces)
-
-
-@PRELOAD
-def test_workers_that_retire_after_some_requests_lose_nothing(gunicorn, sink, preload):
-    process = gunicorn("--max-requests", 20, *preload)
-    traces = [ping(process) for _ in range(50)]
-    assert len(process.workers()) == 3
-    assert process.stop() == 0
-    assert whole_traces(sink) == set(traces)
+    assert "Traceback" not in process.output
 
 
 def test_gunicorn_drains_a_ping_in_flight_and_its_trace_is_whole(gunicorn, sink, mongodb_server):
@@ -121,60 +102,13 @@ def test_gunicorn_drains_a_ping_in_flight_and_its_trace_is_whole(gunicorn, sink,
     assert {span.name for span in sink.spans} == PING
 
 
-def test_a_worker_that_is_told_twice_to_stop_still_sends_its_spans(gunicorn, sink):
-    sink.stop()  # so that the last export takes a moment: it tries again after a second
-    process = gunicorn()
-    trace_id = ping(process)
-    [worker] = wait_until(process.workers, "the worker is in the access log")
-    process.send(signal.SIGTERM)
-    process.wait_for("Transient error")
-    os.kill(int(worker), signal.SIGTERM)  # as gunicorn's master does, once a second, to those that it replaces
-    back = Sink(sink.port)
-    try:
-        assert process.wait() == 0
-        assert whole_traces(back) == {trace_id}
-    finally:
-        back.stop()
-
-
-@PRELOAD
-def test_gunicorn_without_a_backend_is_gone_in_time(gunicorn, preload):
-    process = gunicorn("--workers", 2, *preload, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_port()}")
-    ping_until(process, lambda: len(process.workers()) == 2, "both have answered, so both heed a signal")
-    start = time.monotonic()
-    assert process.stop() == 0
-    assert time.monotonic() - start < 6  # promised: 3
-
-
-@SIGNALS
-@pytest.mark.parametrize("answers", [1, 20])
-def test_the_server_delivers_the_traces_of_all_answered_pings(server, sink, number, answers):
-    process, answered = server(**LATER), []
-
-    def ping_on(_):
-        while True:
-            try:
-                answered.append(ping(process))
-            except requests.RequestException:
-                return
-
-    with ThreadPoolExecutor(4) as pool:
-        threads = pool.map(ping_on, range(4))
-        wait_until(lambda: len(answered) >= answers, f"{answers} answers")
-        before = set(answered)  # those in flight now may be cut, with a stack trace of Werkzeug's
-        assert process.stop(number) == 0
-        list(threads)
-    assert before <= whole_traces(sink)
-
-
-@SIGNALS
-def test_the_server_delivers_what_had_ended_of_a_ping_in_flight(server, sink, mongodb_server, number):
+def test_the_server_delivers_what_had_ended_of_a_ping_in_flight(server, sink, mongodb_server):
     with Proxy(mongodb_server.port, "hang") as hanging:
         process = server(MONGODB_URI=f"mongodb://127.0.0.1:{hanging.port}", **LATER)
-        with socket.create_connection(("127.0.0.1", int(process.url.rpartition(":")[2]))) as connection:
+        with socket.create_connection(("127.0.0.1", process.port)) as connection:
             connection.sendall(b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
             wait_until(lambda: hanging.sockets, "the ping waits for MongoDB")
-            assert process.stop(number) == 0
+            assert process.stop() == 0
     assert {"redis_integration", "server redis operation"} <= {span.name for span in sink.spans}
     assert "Traceback" not in process.output
 
@@ -191,58 +125,16 @@ def test_the_client_delivers_the_span_of_a_ping_in_flight(client, sink, number):
     assert "Traceback" not in pinger.output
 
 
-@SIGNALS
-def test_the_client_delivers_every_ping_before_the_one_that_is_cut(server, client, sink, number):
-    process = server(OTEL_SDK_DISABLED="true")
-    for pings in (1, 20):
-        pinger = client("--interval", 0, DESTINATION_URL=f"{process.url}/redis/1", **LATER)
-        wait_until(lambda pings=pings, pinger=pinger: pinger.out.count("Request to") > pings, f"{pings + 1} pings")
-        assert pinger.stop(number) == 0
-        told = re.findall(r"  trace (\w{32})", pinger.err)
-        assert set(told) <= {span.trace_id for span in sink.spans}
-
-
-CLEANING_UP = """
-import requests, runpy, signal
-
-class Finalized:
-    def __del__(self):  # Python drops what is raised in here, and urllib3 has such code in every request
-        signal.raise_signal(signal.SIGNAL)
-
-def get(*arguments, get=requests.get, **options):
-    Finalized()
-    return get(*arguments, **options)
-
-requests.get = get
-runpy.run_path("client.py", run_name="__main__")
-"""
-
-
-@SIGNALS
-def test_a_signal_in_the_middle_of_a_clean_up_ends_the_client_too(start, number):
-    settings = {"DESTINATION_URL": f"http://127.0.0.1:{free_port()}/", "OTEL_SDK_DISABLED": "true"}
-    process = start("-c", CLEANING_UP.replace("SIGNAL", number.name), "--interval", 0.1, **settings)
-    assert process.wait() == 1  # its one ping failed; a second signal would end it with that
-
-
 UNSHARE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+if os.getuid():
+    UNSHARE += ["--user", "--map-root-user"]
 
 
-@pytest.fixture
-def namespace():
-    """A command that makes what follows PID 1 of a PID namespace."""
-    for command in (UNSHARE, [*UNSHARE, "--user", "--map-root-user"]):
-        try:
-            subprocess.run([*command, "true"], check=True, capture_output=True, timeout=10)
-        except (OSError, subprocess.SubprocessError) as error:
-            reason = getattr(error, "stderr", None) or error
-        else:
-            return command
-    pytest.skip(f"no PID namespace here: {reason}")
-
-
-@SIGNALS
-def test_as_pid_1_the_server_stops_and_delivers_its_spans(start, sink, redis_server, mongodb_server, namespace, number):
+@pytest.mark.skipif(
+    not shutil.which("unshare") or subprocess.run([*UNSHARE, "true"], capture_output=True).returncode != 0,
+    reason="no PID namespace can be made here",
+)
+def test_as_pid_1_the_server_stops_and_delivers_its_spans(start, sink, redis_server, mongodb_server):
     port = free_port()
     settings = {
         "SERVER_PORT": port,
@@ -252,32 +144,11 @@ def test_as_pid_1_the_server_stops_and_delivers_its_spans(start, sink, redis_ser
     }
     code = "import os, sys; os.execvp(sys.argv[1], sys.argv[1:])"
     script = "import os, runpy; assert os.getpid() == 1; runpy.run_path('server.py', run_name='__main__')"
-    process = start("-c", code, *namespace, sys.executable, "-c", script, **(settings | LATER))
+    process = start("-c", code, *UNSHARE, sys.executable, "-c", script, **(settings | LATER))
     process.wait_for_port(port)
-    process.url = f"http://127.0.0.1:{port}"
     trace_id = ping(process)
     [first] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(int(first), number)
+    os.kill(int(first), signal.SIGTERM)
     assert process.wait(10) == 0
     assert whole_traces(sink) == {trace_id}
     assert "Traceback" not in process.output
-
-
-def test_two_servers_and_two_clients_run_side_by_side(server, client):
-    sinks = [Sink(), Sink()]
-    try:
-        endpoints = [{"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint} for sink in sinks]
-        servers = [server(**endpoint) for endpoint in endpoints]
-        options = ["--count", 10, "--interval", 0.01]
-        clients = [
-            client(*options, DESTINATION_URL=f"{process.url}/ping", **endpoint)
-            for process, endpoint in zip(servers, endpoints, strict=True)
-        ]
-        assert [pinger.wait() for pinger in clients] == [0, 0]
-        assert [process.stop() for process in servers] == [0, 0]
-        for sink in sinks:
-            assert Counter(span.name for span in sink.spans) == dict.fromkeys(PING | {"client operation"}, 10)
-            assert set(Counter(span.trace_id for span in sink.spans).values()) == {6}
-    finally:
-        for sink in sinks:
-            sink.stop()
