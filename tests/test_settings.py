@@ -56,7 +56,7 @@ def run_python(code, **settings):
     ("settings", "service"),
     [
         ({}, SERVICE),
-        ({"OTEL_SERVICE_NAME": "", "OTEL_RESOURCE_ATTRIBUTES": "service.version=1"}, SERVICE),
+        ({"OTEL_SERVICE_NAME": "", "OTEL_RESOURCE_ATTRIBUTES": "service.name=,service.version=1"}, SERVICE),
         ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=attribute"}, "attribute"),
         ({"OTEL_SERVICE_NAME": "name", "OTEL_RESOURCE_ATTRIBUTES": "service.name=attribute"}, "name"),
     ],
@@ -80,8 +80,8 @@ def test_every_resource_attribute_is_kept_beside_those_of_the_sdk(ping, sink):
 @pytest.mark.parametrize(
     ("settings", "endpoint"),
     [
-        ({}, None),
-        ({"LS_ACCESS_TOKEN": ""}, None),
+        ({}, "http://localhost:4317"),
+        ({"LS_ACCESS_TOKEN": "", "OTEL_EXPORTER_OTLP_ENDPOINT": ""}, "http://localhost:4317"),
         ({"LS_ACCESS_TOKEN": "secret"}, LIGHTSTEP),
         ({"LS_ACCESS_TOKEN": "secret", "OTEL_EXPORTER_OTLP_ENDPOINT": ""}, LIGHTSTEP),
         ({"LS_ACCESS_TOKEN": "secret", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:1"}, "http://a:1"),
@@ -95,11 +95,11 @@ def test_every_resource_attribute_is_kept_beside_those_of_the_sdk(ping, sink):
         ),
     ],
 )
-def test_only_with_a_token_the_exporter_is_told_where_to_send(monkeypatch, environment, settings, endpoint):
+def test_the_exporter_is_told_where_to_send_and_the_token_if_there_is_one(monkeypatch, environment, settings, endpoint):
     environment(**settings)
     monkeypatch.setattr(common, "OTLPSpanExporter", dict)  # its arguments; what they do is the next tests' affair
-    headers = (("lightstep-access-token", "secret"),)
-    assert common.get_otlp_exporter() == ({"endpoint": endpoint, "headers": headers} if endpoint else {})
+    headers = {"headers": (("lightstep-access-token", "secret"),)} if settings.get("LS_ACCESS_TOKEN") else {}
+    assert common.get_otlp_exporter() == {"endpoint": endpoint} | headers
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from beyond.conventions import http_server_attributes
-from beyond.settings import read_setting
+from beyond.settings import check_port, read_setting
 from common import get_tracer
 
 PRICES = {"apple": 30, "pear": 45}
@@ -30,4 +30,4 @@ def price(item):
 
 
 if __name__ == "__main__":
-    app.run(port=read_setting("SERVER_PORT", "8082", int), debug=False)
+    app.run(port=read_setting("SERVER_PORT", "8082", check_port), debug=False)

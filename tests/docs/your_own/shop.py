@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from beyond.conventions import get_class_name, http_client_attributes, http_server_attributes
-from beyond.settings import read_setting
+from beyond.settings import check_port, read_setting
 from common import get_tracer
 from server import app, get_context_from_flask_request, redis_client
 
@@ -86,4 +86,4 @@ def send_order(order):
 
 
 if __name__ == "__main__":
-    app.run(port=read_setting("SERVER_PORT", "8081", int), debug=False)
+    app.run(port=read_setting("SERVER_PORT", "8081", check_port), debug=False)
