@@ -11,7 +11,7 @@ import pytest
 
 from demo.__main__ import PORTS
 from tests.clone import clone
-from tests.lesson import PAGE, Lesson, attributes, section
+from tests.experiments import PAGE, Lesson, attributes, section
 from tests.support import ROOT, Process, clean_environment, free_port, wait_until
 
 NUMBERS = [int(number) for number in re.findall(r"^### (\d+)\. ", PAGE, re.M)]
