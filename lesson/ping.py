@@ -69,8 +69,7 @@ class Ping:
         """Whether the client made this span, as far as one can tell of one that says little."""
         if root.kind != "INTERNAL":
             return root.is_call()
-        seen = self.seen_client
-        return not seen or (root.service, root.name) == (seen.service, seen.name)
+        return not self.seen_client or self.seen_client.name == root.name
 
 
 def read(trace):
