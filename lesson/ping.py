@@ -35,7 +35,7 @@ class Ping:
     """One trace. `client` is the span that asks, `server` the one that answers; None where there is none.
 
     Both are found though they may be half right. `seen_client` is the newest that had an answer, and `seen_server` the
-    newest of its kind, of this trace or of one before. last: the Ping before, or None.
+    newest of all, of this trace or of one before. last: the Ping before, or None.
     """
 
     def __init__(self, trace, last):
@@ -47,8 +47,7 @@ class Ping:
         self.client = self._find_client()
         if self.client and self.client.get(CODE):
             self.seen_client = self.client
-        if self.server and self.server.kind == "SERVER":
-            self.seen_server = self.server
+        self.seen_server = self.server or self.seen_server
 
     def _find_server(self):
         for span in self.spans:
@@ -57,7 +56,8 @@ class Ping:
         for span in self.spans:
             if span.parent and span.parent.service != span.service:
                 return span
-        return self.root if self.root and not self.seen_server and not self._is_clients(self.root) else None
+        root, seen = self.root, self.seen_server
+        return root if root and not self._is_clients(root) and (not seen or seen.name == root.name) else None
 
     def _find_client(self):
         if self.server:
