@@ -11,16 +11,20 @@ class Teacher:
     def __init__(self):
         self.ping = None  # the last one
         self.holding, self.lost = set(), set()  # numbers of steps
+        self.judged = {}  # number of a step -> when the newest ping began that has shown whether it holds
         self.words = {number: step.hint for number, step in enumerate(STEPS, 1)}
 
     def look(self, trace):
         """Take a trace as Store.trace gives it, and return how far the programs are (str)."""
         self.ping = Ping(trace, self.ping)
         for number, step in enumerate(STEPS, 1):
+            if self.ping.start < self.judged.get(number, 0):  # the viewer has waited for the rest of it
+                continue
             words = step.check(self.ping)
             self.words[number] = words or self.words[number]
             if isinstance(words, Unseen):
                 continue
+            self.judged[number] = self.ping.start
             if not words:
                 self.holding.add(number)
                 self.lost.discard(number)

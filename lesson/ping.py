@@ -14,7 +14,7 @@ class Span:
         span = trace_pb2.Span.FromString(raw)
         self.name, self.kind, self.service = span.name, KINDS.get(span.kind, "INTERNAL"), service
         self.id, self.parent_id = span.span_id, span.parent_span_id.strip(b"\0") and span.parent_span_id
-        self.parent, self.children = None, []
+        self.parent, self.children, self.start = None, [], span.start_time_unix_nano
         self.failed = span.status.code == trace_pb2.Status.STATUS_CODE_ERROR
         self.has_exception = any(event.name == "exception" for event in span.events)
         self._attributes = texts(span.attributes)
@@ -40,6 +40,7 @@ class Ping:
 
     def __init__(self, trace, last):
         self.spans = list(read(trace))
+        self.start = min(span.start for span in self.spans)  # nanoseconds since 1970
         self.root = next((span for span in self.spans if not span.parent_id), None)
         self.failed = any(span.failed or span.has_exception or span.get(CODE) >= "400" for span in self.spans)
         self.seen_client, self.seen_server = (last.seen_client, last.seen_server) if last else (None, None)

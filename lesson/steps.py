@@ -68,7 +68,7 @@ def one_trace(ping):
     if server and server.parent_id:
         return Unseen(f"The parent of {server} has not come.")
     if server:
-        return Unseen(f"{server} has no parent, so it began a trace of its own. No context has reached it.")
+        return Unseen(f"{server} has no parent. The client does not send a context, or this span does not take it.")
     if not client or not client.get(CODE) or not ping.seen_server:
         return Unseen()
     if ping.failed:

@@ -95,8 +95,8 @@ class Lesson:
     def __init__(self):
         self.store, self.teacher, self.traces = Store(), Teacher(), 0
 
-    def look(self, *pings):
-        """Let pings arrive, each as a trace, and return what is said of the last."""
+    def look(self, *pings, late=False):
+        """Let pings arrive, each as a trace, and return what is said of the last. late: they began before the others."""
         for ping in pings:
             self.traces += 1
             ids = {name: 100 * self.traces + number for number, name in enumerate(ping, 1)}
@@ -107,6 +107,8 @@ class Lesson:
                     trace=self.traces,
                     id=ids[name],
                     parent=ids.get(fields["parent"], 0),
+                    start=-5_000 if late else 5_000 * self.traces,
+                    end=5_000 * self.traces + 10,
                     attributes=[attribute(key, value(of)) for key, of in fields.get("attributes", {}).items()],
                     **others,
                 )
@@ -299,6 +301,13 @@ def test_a_context_that_gets_lost_again_takes_the_fifth_step_away(lesson):
 )
 def test_what_a_trace_cannot_show_is_not_lost(ping, lesson):
     assert lesson.look(HEALTHY, ping).startswith("6 of 7 steps hold\n")
+
+
+def test_a_trace_that_is_shown_late_takes_no_step_away(lesson):
+    lesson.look(HEALTHY)
+    assert lesson.look(only(CALL), late=True).startswith("6 of 7 steps hold\n")
+    assert lesson.look(only(CALL)).startswith("5 of 7 steps hold; lost again: 5\n")
+    assert lesson.look(HEALTHY, late=True).startswith("5 of 7 steps hold; lost again: 5\n")
 
 
 def test_a_span_that_begins_a_trace_of_its_own_is_told_where_it_belongs(lesson):
