@@ -96,7 +96,7 @@ class Lesson:
         self.store, self.teacher, self.traces = Store(), Teacher(), 0
 
     def look(self, *pings, late=False):
-        """Let pings arrive, each as a trace, and return what is said of the last. late: they began before the others."""
+        """Let pings arrive, each as a trace, and return what is said of the last. late: they began before those."""
         for ping in pings:
             self.traces += 1
             ids = {name: 100 * self.traces + number for number, name in enumerate(ping, 1)}
