@@ -39,7 +39,7 @@ class Ping:
     """
 
     def __init__(self, trace, last):
-        self.spans = list(read(trace))
+        self.spans = read(trace)
         self.start = min(span.start for span in self.spans)  # nanoseconds since 1970
         self.root = next((span for span in self.spans if not span.parent_id), None)
         self.failed = any(span.failed or span.has_exception or span.get(CODE) >= "400" for span in self.spans)
@@ -58,13 +58,16 @@ class Ping:
             if span.parent and span.parent.service != span.service:
                 return span
         root, seen = self.root, self.seen_server
-        return root if root and not self._is_clients(root) and (not seen or seen.name == root.name) else None
+        if not root or root.kind == "CLIENT" or self._is_clients(root):
+            return None
+        return root if not seen or seen.name == root.name else None  # not what lost its parent in the server
 
     def _find_client(self):
         if self.server:
             return self.server.parent
-        calls = [span for span in self.spans if span.is_call()]
-        return calls[0] if calls else self.root if self.root and self._is_clients(self.root) else None
+        if not self.root or not self._is_clients(self.root):
+            return None
+        return next((span for span in self.spans if span.is_call()), self.root)
 
     def _is_clients(self, root):
         """Whether the client made this span, as far as one can tell of one that says little."""

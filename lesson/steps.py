@@ -23,10 +23,12 @@ FAILED = Unseen("This ping failed, and so does not show it all. Are Redis and Mo
 
 
 def a_span_arrives(ping):
+    """One came."""
     return ""
 
 
 def it_says_who_sent_it(ping):
+    """Each process has a `service.name` of its own."""
     for span in ping.spans:
         if not span.service or span.service.startswith("unknown_service"):
             return f"Nobody knows which program made {span}. Its process has no service.name: give it one."
@@ -37,6 +39,7 @@ def it_says_who_sent_it(ping):
 
 
 def it_says_what_it_is(ping):
+    """The client's span is CLIENT, with method, URL, address, port and the answer's status code."""
     span = ping.client
     if not span:
         return Unseen()
@@ -48,6 +51,7 @@ def it_says_what_it_is(ping):
 
 
 def the_server_has_one_too(ping):
+    """It is SERVER, named after the route, with method, route, path, scheme and status code."""
     span = ping.server
     if not span:
         return Unseen()
@@ -62,6 +66,7 @@ def the_server_has_one_too(ping):
 
 
 def one_trace(ping):
+    """The server's span is the child of the client's."""
     client, server = ping.client, ping.server
     if server and client:
         return ""
@@ -78,9 +83,10 @@ def one_trace(ping):
 
 
 def inside_the_server(ping):
+    """For each database there is an INTERNAL span, and in it a CLIENT span with the attributes of a database."""
     server, root = ping.server, ping.root
     if not server and root and root is not ping.client:
-        return Unseen(f"{root} began a trace of its own. Begin it inside the block of {ping.seen_server}.")
+        return Unseen(f"{root} began a trace of its own. Begin it inside the block of the server's span.")
     if not server:
         return Unseen()
     if ping.failed:
@@ -104,15 +110,18 @@ def inside_the_server(ping):
 
 
 def when_it_fails(ping):
-    if not ping.failed:
-        return Unseen("This ping went well. Stop Redis, and look at the next.")
+    """The error is where it began and on all above, with `error.type`; the client knows of the 500."""
     client, server = ping.client, ping.server
     if not client or not server:
         return Unseen("Stop Redis, with all else running, and look at the next ping.")
+    if not ping.failed:
+        return Unseen("This ping went well. Stop Redis, and look at the next.")
     calls = [span for outer in server.children for span in outer.children if span.kind == "CLIENT"]
     origin = next((span for span in calls if span.failed or span.has_exception or span.get(ERROR_TYPE)), None)
     if not origin:
-        return "No span of a database is in error. An exception must leave a block for the span to know of it."
+        return (
+            "No span of a database is in error. Is Redis stopped? Then let the exception leave the block of its span."
+        )
     if not origin.has_exception:
         return f"{origin} does not say what happened. Let the exception leave its block."
     for span in origin, origin.parent, server:

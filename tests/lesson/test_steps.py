@@ -269,6 +269,11 @@ def test_a_server_that_has_the_clients_name_takes_the_second_step_away(lesson):
     assert lesson.look(changed(VIEW, kind=0, of=only(VIEW))).startswith("3 of 7 steps hold\n")
 
 
+def test_a_ping_without_an_answer_is_not_said_to_have_gone_well(lesson):
+    said = lesson.look(HEALTHY, changed(CALL, attributes={CODE: None}, of=only(CALL)))
+    assert "7. When it fails\nStop Redis, with all else running" in said
+
+
 def test_a_step_that_is_lost_is_said_to_be_lost_until_it_holds_again(lesson):
     said = lesson.look(HEALTHY, changed(CALL, kind=0))
     assert said.startswith("5 of 7 steps hold; lost again: 3\nNext: 3. It says what it is\n")
@@ -311,8 +316,17 @@ def test_a_trace_that_is_shown_late_takes_no_step_away(lesson):
 
 
 def test_a_span_that_begins_a_trace_of_its_own_is_told_where_it_belongs(lesson):
-    said = lesson.look(only(CALL, VIEW), only("redis_integration", REDIS))
-    assert '"redis_integration" began a trace of its own. Begin it inside the block of "/ping".' in said
+    lesson.look(only(CALL, VIEW))
+    without_attributes = changed(
+        REDIS, of=only("redis_integration", REDIS), attributes=dict.fromkeys(HEALTHY[REDIS]["attributes"])
+    )
+    said = lesson.look(without_attributes)
+    assert '"redis_integration" began a trace of its own. Begin it inside the block' in said
+
+
+def test_a_call_of_a_database_that_comes_before_any_span_of_the_server_is_not_taken_for_one(lesson):
+    said = lesson.look(only(CALL), only(REDIS))
+    assert next_step(said) == ("4", "No span of the server has come yet. Make one in its view.")
 
 
 def test_a_failed_ping_before_the_sixth_step_asks_for_the_databases(lesson):
