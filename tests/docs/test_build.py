@@ -70,7 +70,11 @@ class Build(Lesson):
     def see(self, text):
         """Wait until terminal 1 shows what a part of the page does."""
         for block in shown(text):
-            self.find(block, self.pictures)
+            self.find(block, self.terminal_1)
+
+    def terminal_1(self):
+        """Return what terminal 1 shows, without the notices of traces that came in parts."""
+        return re.sub(r"(?m)^  updated: .*\n", "", self.viewer.output)
 
 
 @pytest.fixture
