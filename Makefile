@@ -1,6 +1,6 @@
 # tools/venv.sh sets up .venv and .venv-auto, where that has not been done.
 
-.PHONY: help demo auto test lint bench screenshots clean constraints
+.PHONY: help demo lesson auto test lint bench screenshots clean constraints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 18
@@ -8,6 +8,10 @@ help: ## list the targets
 demo: ## start everything, and show the traces here
 	@sh tools/venv.sh demo
 	@.venv/bin/python -B -m demo
+
+lesson: ## start the viewer that helps you build it: docs/build.md
+	@sh tools/venv.sh demo
+	@.venv/bin/python -B -m lesson
 
 auto: ## set up .venv-auto, for the programs in untraced/
 	@sh tools/venv.sh auto

@@ -23,7 +23,6 @@ redis_client = redis.Redis.from_url(
     socket_connect_timeout=1,
     socket_timeout=1,
     retry=Retry(NoBackoff(), 0),
-    protocol=2,
 )
 mongo_client = MongoClient(
     os.environ.get("MONGODB_URI", "mongodb://localhost:27017"),

@@ -13,8 +13,11 @@ from pathlib import Path
 LEAVING = 0.5  # seconds for the requests that are under way, and twice as many for the traces not shown yet
 
 
-def main() -> None:
-    """Run the viewer; the first signal ends it in order, a second one at once."""
+def main(below=None, hint: str = "") -> None:
+    """Run the viewer; the first signal ends it in order, a second one at once.
+
+    below, hint: what stands below each picture, and what is said while nothing comes, as Terminal takes them.
+    """
     signals: list[int] = []
 
     def note(signal_number: int, frame: object) -> None:
@@ -29,7 +32,7 @@ def main() -> None:
     give_memory_back()
     allow_many_connections()
     try:
-        run(signals, files)
+        run(signals, files, below, hint)
     except ModuleNotFoundError as error:
         sys.exit(f"{error}: pip install -r requirements-demo.txt -c constraints.txt")
 
@@ -66,7 +69,7 @@ def read_arguments() -> list[Path]:
     return parser.parse_args().files
 
 
-def run(signals: list[int], files: list[Path]) -> None:
+def run(signals: list[int], files: list[Path], below=None, hint: str = "") -> None:
     """Take spans and show traces until there is something in `signals`, which a signal may put there at any time.
 
     The traces in `files` are there from the start. Ends with status 1 and one line when it cannot start.
@@ -119,11 +122,11 @@ def run(signals: list[int], files: list[Path]) -> None:
     console.print(f"The viewer takes OTLP/gRPC on {endpoint}", soft_wrap=True)
     console.print(f"and OTLP/HTTP on {address}:{http_port}", soft_wrap=True)
     console.print(f"and shows the traces on {address}:{web_port}", end="\n\n", soft_wrap=True)
-    hint = f"""No spans yet. In two other terminals: python server.py, python client.py test
+    hint = hint or f"""No spans yet. In two other terminals: python server.py, python client.py test
 Or in any program with OpenTelemetry, for OTLP/gRPC or for OTLP/HTTP:
 OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}
 OTEL_EXPORTER_OTLP_ENDPOINT={address}:{http_port}"""
-    terminal = Terminal(store, console, hint)
+    terminal = Terminal(store, console, hint, below)
     threading.Thread(target=terminal.run, args=(bool(files),), name="terminal", daemon=True).start()
     while not (signals or terminal.ended.wait(0.2)):
         pass

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.text import Text
@@ -22,11 +23,15 @@ ASCII = str.maketrans("├└│━╸╺…✗µ", "|`|===~xu")  # for a termin
 
 
 class Terminal:
-    """Draws on a console what comes into the store. `hint` is what it says while nothing comes."""
+    """Draws on a console what comes into the store. `hint` is what it says while nothing comes.
 
-    def __init__(self, store: Store, console: Console, hint: str = ""):
+    below: called with each trace that it has drawn, as Store.trace gives it; what it returns stands below the picture.
+    """
+
+    def __init__(self, store: Store, console: Console, hint: str = "", below: Callable[[list], str] | None = None):
         self.store = store
         self.console = console
+        self.below = below
         self.leaving, self.ended = threading.Event(), threading.Event()
         self._hint = hint
         self._shown: dict[str, int] = {}  # trace id -> how many spans it had when it was shown
@@ -124,6 +129,8 @@ class Terminal:
         except Exception as error:  # noqa: BLE001, one trace must not cost the reader all others
             text = Text(f"trace {summary.trace_id} cannot be drawn: {type(error).__name__}", NOTICE)
         self._print(text)
+        if self.below:
+            self._print(Text(self.below(trace)))
 
     def _print(self, text: Text) -> None:
         if self.console.options.ascii_only:
