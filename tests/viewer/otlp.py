@@ -112,11 +112,11 @@ def received(store, trace_id):
         resource_spans=[
             ResourceSpans(
                 resource=Resource.FromString(group.resource),
-                schema_url=group.resource_schema.decode(),
+                schema_url=group.resource_schema,
                 scope_spans=[
                     ScopeSpans(
                         scope=InstrumentationScope.FromString(group.scope),
-                        schema_url=group.scope_schema.decode(),
+                        schema_url=group.scope_schema,
                         spans=map(Span.FromString, spans),
                     )
                 ],

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support import Process, clean_environment, free_port
 from tests.viewer.otlp import request, send, span, trace_id
-from viewer.files import load
+from viewer.otlp_json import add_file
 from viewer.store import Store
 from viewer.web import create_app
 

@@ -9,7 +9,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.viewer.otlp import attribute, exception, messages, span
-from viewer.span_json import as_dict, as_text, encode
+from viewer.trace_json import span_json
 
 
 @given(messages(Span.DESCRIPTOR))

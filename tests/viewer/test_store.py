@@ -12,7 +12,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.viewer.otlp import NOON, attribute, case, received, request, send, span, trace_id
 from viewer.store import MAX_NAME_LENGTH, MAX_NAMES, OTHER_SERVICES, Refused, Store
-from viewer.wire import MAX_PARTS
+
 
 
 def summary_of(*requests, **bounds):

@@ -21,7 +21,8 @@ from tests.support import free_port, wait_until
 from tests.viewer.otlp import NOON, attribute, request, send, span, trace_id
 from viewer import serving, web
 from viewer.store import Store
-from viewer.web import CHUNK, create_app, is_our_name
+CHUNK = 64_000
+from viewer.web import create_app, is_our_name
 from viewer.web import start as start_web
 
 SUMMARIES = "/api/v3/trace-summaries"
