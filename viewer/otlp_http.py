@@ -66,7 +66,7 @@ def create_app(store: Store, origins: Collection[str] = ()) -> Flask:
         body = read_body()
         try:
             refused = otlp_json.add(store, body) if request.mimetype == JSON else store.add(body)
-        except (DecodeError, ValueError, RecursionError) as error:
+        except (DecodeError, ValueError) as error:
             abort(400, f"this is no ExportTraceServiceRequest: {error}")
         return in_senders_encoding(answer(refused))
 
@@ -81,8 +81,7 @@ def create_app(store: Store, origins: Collection[str] = ()) -> Flask:
         status = Status(message=message)
         if error.code == 400:
             status.details.add().Pack(BadRequest(field_violations=[BadRequest.FieldViolation(description=message)]))
-        response = in_senders_encoding(status)
-        response.status_code = error.code
+        response = in_senders_encoding(status, error.get_response())
         if error.code == 415:
             response.headers["Accept-Encoding"] = "gzip"
         return response
@@ -106,8 +105,10 @@ def read_body() -> bytes:
     return body
 
 
-def in_senders_encoding(message: Message) -> Response:
-    """Return an answer in the encoding of its request: protobuf, or else JSON."""
-    if request.mimetype == PROTOBUF:
-        return Response(message.SerializeToString(), mimetype=PROTOBUF)
-    return Response(MessageToJson(message, indent=None), mimetype=JSON)
+def in_senders_encoding(message: Message, response: Response | None = None) -> Response:
+    """Return an answer with a message in the encoding of its request: protobuf, or else JSON."""
+    response = response or Response()
+    is_protobuf = request.mimetype == PROTOBUF
+    response.data = message.SerializeToString() if is_protobuf else MessageToJson(message, indent=None)
+    response.mimetype = PROTOBUF if is_protobuf else JSON
+    return response

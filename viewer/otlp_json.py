@@ -4,6 +4,7 @@ It is protobuf's JSON but for the ids, which are in hexadecimal and not in base6
 """
 
 import base64
+import contextlib
 import json
 import re
 import threading
@@ -17,14 +18,22 @@ from viewer.store import Refused, Store
 IDS = "traceId", "spanId", "parentSpanId"
 BLANKS = re.compile(r"\s*")
 
-in_turn = (
-    threading.Lock()
-)  # one at a time: as objects of Python, JSON takes up to 35 times as much memory as it has bytes
+in_turn = threading.Lock()
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Wait, as JSON takes up to 35 times as much memory as it has bytes; raise ValueError for what is wrong with it."""
+    with in_turn:
+        try:
+            yield
+        except (ParseError, RecursionError) as error:
+            raise ValueError(str(error)) from None
 
 
 def add(store: Store, text: bytes) -> Refused:
     """Keep the spans of one ExportTraceServiceRequest in JSON. Raises ValueError when it cannot be read."""
-    with in_turn:
+    with _one_at_a_time():
         return store.add(_encoded(_DECODER.decode(text.decode())))
 
 
@@ -35,11 +44,11 @@ def add_file(store: Store, text: bytes) -> None:
     spans; the requests before the one that cannot be read are kept. OpenTelemetry Protocol File Exporter.
     """
     has_spans = False
-    with in_turn:
+    with _one_at_a_time():
         for line, request in _documents(text.decode("utf-8-sig")):
             try:
                 encoded = _encoded(request.get("result", request) if isinstance(request, dict) else request)
-            except ValueError as error:
+            except (ParseError, ValueError) as error:
                 raise ValueError(f"line {line}: {error}") from None
             store.add(encoded)
             has_spans |= bool(encoded)
@@ -61,10 +70,7 @@ def _encoded(request: object) -> bytes:
     """Return a request in its binary encoding. Fields that it does not have are passed over."""
     if not isinstance(request, dict):
         raise ValueError("not a JSON object")
-    try:
-        return ParseDict(request, ExportTraceServiceRequest(), ignore_unknown_fields=True).SerializeToString()
-    except ParseError as error:
-        raise ValueError(str(error)) from None
+    return ParseDict(request, ExportTraceServiceRequest(), ignore_unknown_fields=True).SerializeToString()
 
 
 def _as_protobuf_has_it(fields: dict) -> dict:

@@ -197,7 +197,7 @@ def count(number: int, what: str) -> str:
 def _name(row: Row) -> str:
     if row.span is None:
         return f"(parent {row.place.hex()} has not come)"
-    return (clean(row.span.name, MAX_NAME) or "(no name)") + " (stands under itself)"
+    return clean(row.span.name, MAX_NAME) or "(no name)"
 
 
 def _kind(row: Row) -> str:

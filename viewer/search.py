@@ -124,9 +124,9 @@ def values_written_as(text: str) -> list[AnyValue]:
     values = [AnyValue(string_value=text.encode(errors="replace").decode())]
     with contextlib.suppress(ValueError, OverflowError, RecursionError):
         plain = json.loads(text)
-        values.append(_any_value(plain))
         if type(plain) is int:
             values.append(AnyValue(double_value=plain))
+        values.append(_any_value(plain))
     return values
 
 

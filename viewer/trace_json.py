@@ -91,17 +91,22 @@ def _attribute(attribute: KeyValue) -> str:
         return f'{{"key":{quoted(attribute.key)},"value":{{"stringValue":{quoted(value.string_value)}}}}}'
     if kind == "int_value":
         return f'{{"key":{quoted(attribute.key)},"value":{{"intValue":"{value.int_value}"}}}}'
-    return encode(_complete(MessageToDict(attribute)))  # lists and maps among them
+    fields = MessageToDict(attribute)  # lists and maps among them
+    _complete(fields)
+    return encode(fields)
 
 
-def _complete(pair: dict) -> dict:
-    """Give an attribute without a value an empty one, and those in its value too."""
-    values = [pair.setdefault("value", {})]
-    while values:
-        value = values.pop()
-        values += value.get("arrayValue", {}).get("values", ())
-        values += [inner.setdefault("value", {}) for inner in value.get("kvlistValue", {}).get("values", ())]
-    return pair
+def _complete(pair: dict) -> None:
+    """Give an attribute without a key or a value an empty one, and those in its value too."""
+    pair.setdefault("key", "")
+    _complete_value(pair.setdefault("value", {}))
+
+
+def _complete_value(value: dict) -> None:
+    for pair in value.get("kvlistValue", {}).get("values", ()):
+        _complete(pair)
+    for item in value.get("arrayValue", {}).get("values", ()):
+        _complete_value(item)
 
 
 def _id(name: str, value: bytes) -> str:

@@ -56,16 +56,13 @@ class Tree:
                 parent_id = span.parent_span_id if any(span.parent_span_id) else b""
                 nodes.append(Node(span.start_time_unix_nano, span.span_id, parent_id, raw, group.resource, service))
         self.nodes = sorted(nodes, key=lambda node: node.start)
-        by_id: defaultdict[bytes, list[int]] = defaultdict(list)  # span id -> numbers of nodes
+        self.by_id: defaultdict[bytes | tuple, list[int]] = defaultdict(list)  # numbers, also by (id, resource)
         for number, node in enumerate(self.nodes):
-            by_id[node.span_id].append(number)
+            self.by_id[node.span_id].append(number)
+            self.by_id[node.span_id, node.resource].append(number)
         self.children: defaultdict[int | bytes, list[int]] = defaultdict(list)  # of a parent's place; of b"" the roots
         for number, node in enumerate(self.nodes):
-            others = [other for other in by_id.get(node.parent_id, ()) if other != number]
-            own = [other for other in others if self.nodes[other].resource == node.resource]
-            # What names itself is its own parent, and stands under nothing else.
-            parent = own or others or by_id.get(node.parent_id) or [node.parent_id]
-            self.children[parent[-1]].append(number)
+            self.children[self._parent(number, node)].append(number)
 
     def rows(self, max_depth: int) -> Iterator[Row]:
         """Yield every span once, parents before children; those deeper than max_depth without the tree's lines.
@@ -88,6 +85,14 @@ class Tree:
         children = (Span.FromString(self.nodes[child].raw) for child in self.children.get(row.place, ()))
         is_passed_on = any(_failure(child) == failure for child in children)
         return ("", "") if is_passed_on else failure
+
+    def _parent(self, number: int, node: Node) -> int | bytes:
+        """Return the number of a span's parent; of one that has not come the id; of a root nothing, as bytes."""
+        for key in ((node.parent_id, node.resource), node.parent_id):
+            for other in reversed(self.by_id.get(key, ())[-2:]):
+                if other != number:
+                    return other
+        return number if node.parent_id in self.by_id else node.parent_id
 
     def _branch(self, top: int | bytes, max_depth: int, seen: set[int | bytes]) -> Iterator[Row]:
         """Yield `top` and what stands under it, without recursion: a tree may be 10,000 deep."""

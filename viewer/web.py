@@ -88,7 +88,7 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317, htt
         """Show a file that was dropped on the page: what `python -m viewer FILE` does."""
         try:
             otlp_json.add_file(store, request.get_data())
-        except (ValueError, RecursionError) as problem:
+        except ValueError as problem:
             abort(400, str(problem))
         return {}
 

@@ -307,14 +307,6 @@ def test_what_the_search_takes_is_explained(page):
         expect(page.locator("#keys")).to_contain_text(example)
 
 
-@pytest.mark.parametrize(("path", "heading"), [(f"/trace/{trace_id(1)}/", "order"), ("/search", "Traces")])
-def test_jaegers_addresses_lead_to_the_pages(page, path, heading):
-    page = page()
-    page.send(*shop())
-    page.open(path)
-    expect(page.get_by_role("heading", level=1)).to_have_text(heading)
-
-
 def test_traces_with_ids_of_64_bits_are_told_apart(page):
     page = page()
     page.send(request(span("one", trace=0xABC1_2345_6789_ABCD)), request(span("two", trace=0xDEF1_2345_6789_ABCD)))

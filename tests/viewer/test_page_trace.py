@@ -7,7 +7,6 @@ import time
 import urllib.request
 
 import pytest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.support import wait_until
@@ -385,15 +384,6 @@ def test_the_newer_version_of_a_span_stands_beside_the_older(trace):
     page = trace(case("03a"), case("03b"), number=0xB0000003)
     assert page.tree() == [(1, "job"), (1, "job"), (2, "step")]
     expect(page.rows.nth(1).locator(".error-mark")).to_have_accessible_name("error")
-
-
-@pytest.mark.parametrize(("value", "name"), [({"int_value": 7}, "7"), ({"bool_value": True}, "true")])
-def test_a_service_name_that_is_no_text_is_shown(trace, value, name):
-    number = request(span("work"))
-    number.resource_spans[0].resource.attributes[0].value.CopyFrom(AnyValue(**value))
-    page = trace(number)
-    expect(page.row("work").locator(".service")).to_have_text(name)
-    expect(page.locator("#services .chip")).to_contain_text(name)
 
 
 @pytest.mark.parametrize("width", [1280, 400])

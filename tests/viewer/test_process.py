@@ -1,21 +1,14 @@
 """`python -m viewer` as a process: how it starts, shows traces of real senders, and leaves."""
 
-import contextlib
 import fcntl
-import gzip
 import os
 import pty
 import re
-import resource
 import signal
-import socket
 import struct
-import sys
 import termios
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import grpc
 import pytest
@@ -27,8 +20,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from tests.support import ROOT, Process, clean_environment, free_port, wait_until
-from tests.viewer.otlp import attribute, field, request, span, trace_id
-from tests.viewer.test_otlp_json import of_a_span
+from tests.viewer.otlp import request, span, trace_id
 from viewer.__main__ import is_loopback
 
 READY = r"takes OTLP/gRPC on http://127.0.0.1:\d+"
@@ -223,15 +215,6 @@ def test_it_ends_quietly_when_nobody_reads_any_more(viewer, send):
     assert process.err == ""
 
 
-def test_it_runs_without_any_stdout(port, send):
-    command = f"exec {sys.executable} -m viewer >&-"
-    settings = clean_environment(VIEWER_OTLP_PORT=port, VIEWER_WEB_PORT=free_port())
-    with Process("sh", "-c", command, env=settings) as process:
-        send(span())
-        assert process.stop() == 0
-        assert process.err == ""
-
-
 @pytest.mark.parametrize("name", ["VIEWER_OTLP_PORT", "VIEWER_HTTP_PORT", "VIEWER_WEB_PORT"])
 def test_a_taken_port_is_one_line_that_names_the_variable(viewer, name):
     taken = free_port()
@@ -268,11 +251,6 @@ def test_a_bad_setting_is_one_line_that_names_it(viewer, name, value):
     (line,) = process.output.splitlines()
     assert name in line
     assert len(line) < 200
-
-
-@pytest.mark.parametrize("name", ["VIEWER_HOST", "VIEWER_MAX_TRACES", "VIEWER_MAX_SPANS", "VIEWER_CORS_ORIGINS"])
-def test_a_blank_setting_is_none(viewer, name):
-    viewer(**{name: " "}).wait_for(READY)
 
 
 def test_the_bounds_can_be_set(viewer, send):
@@ -336,148 +314,6 @@ def test_a_stdout_without_utf8_gets_ascii(viewer, send):
     assert process.err == ""
 
 
-def bloated(megabytes):
-    """A span as bytes that holds nothing but empty events: 2 bytes each, and 66 once they are decoded."""
-    return span().SerializeToString() + field(11, b"") * int(megabytes * 500_000)
-
-
-def one(*spans):
-    """A request as bytes with these spans in one scope."""
-    return field(1, field(2, field(2, *spans)))
-
-
-@pytest.mark.parametrize(
-    "hostile",
-    [
-        field(1, field(2, b"") * 12) * 590_000,
-        one(bloated(15)),
-        one(*(bloated(0.19) for _ in range(75))),
-        one(span(attributes=[attribute("key", "\x01" * 15_000_000 + "😀")]).SerializeToString()),
-    ],
-    ids=["empty scopes", "a span of empty events", "75 spans of empty events", "a text to be escaped"],
-)
-def test_whatever_a_request_holds_the_memory_is_bounded(viewer, port, hostile):
-    web_port = free_port()
-    process = viewer(VIEWER_WEB_PORT=web_port)
-    process.wait_for(READY)
-    with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.max_send_message_length", -1)]) as channel:
-        export = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
-        with contextlib.suppress(grpc.RpcError):  # it may be refused
-            export(hostile, wait_for_ready=True, timeout=60)
-        export(request(span("later", trace=2)).SerializeToString())
-    with requests.get(f"http://127.0.0.1:{web_port}/api/v3/traces/{trace_id(1)}", stream=True, timeout=60) as answer:
-        answer.raw.read(1_000_000)
-    process.wait_for("later")
-    assert most_memory(process) < 500_000_000
-
-
-def most_memory(process):
-    """The most memory that a process ever had, in bytes."""
-    return 1000 * int(re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())[1])
-
-
-IDS = b'{"traceId":"%032x","spanId":"%016x","name":"' % (1, 1)
-
-
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
-        (lambda: of_a_span(b'{"x":[' + b'{"":0},' * 2_300_000 + b"0]}"), 400),
-        (lambda: b'{"resourceSpans":[' + b"{}," * 5_400_000 + b"{}]}", 400),
-        (lambda: of_a_span((IDS + b"x" * 400 + b'"},') * 30_000 + b"{}"), 200),
-        (lambda: of_a_span(IDS + b"x" * 15_000_000 + "😀".encode() + b'"}'), 200),
-        (lambda: bytes(200_000_000), 413),
-    ],
-    ids=["a span", "around spans", "many spans", "a long name", "a bomb"],
-)
-def test_whatever_eight_requests_in_json_hold_at_once_the_memory_is_bounded(viewer, body, code):
-    http_port = free_port()
-    process = viewer(VIEWER_HTTP_PORT=http_port)
-    process.wait_for(READY)
-    url, packed = f"http://127.0.0.1:{http_port}/v1/traces", gzip.compress(body(), compresslevel=1)
-    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-    with ThreadPoolExecutor(8) as senders:
-        answers = senders.map(lambda _: requests.post(url, packed, headers=headers, timeout=100), range(8))
-        assert {answer.status_code for answer in answers} == {code}
-    assert most_memory(process) < 500_000_000
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        lambda: of_a_span(b'{"x":[' + b'{"":0},' * 2_300_000 + b"0]}"),
-        lambda: of_a_span((IDS + b"x" * 400 + b'"},') * 30_000 + b"{}"),
-        lambda: b'{"result":' + of_a_span(IDS + b"x" * 15_000_000 + "😀".encode() + b'"}') + b"}",
-        lambda: b"{}\n" * 100_000,
-        lambda: b"[\n" * 8_000_000,
-    ],
-    ids=["a span", "many spans", "a long name", "many lines", "no lines after all"],
-)
-def test_whatever_eight_files_hold_at_once_the_memory_is_bounded(viewer, body):
-    web_port = free_port()
-    process = viewer(VIEWER_WEB_PORT=web_port)
-    process.wait_for(READY)
-    url, file = f"http://127.0.0.1:{web_port}/viewer/files", body()
-    with ThreadPoolExecutor(8) as senders:
-        answers = senders.map(lambda _: requests.post(url, file, timeout=100), range(8))
-        assert {answer.status_code for answer in answers} <= {200, 400, 503}
-    assert most_memory(process) < 500_000_000
-
-
-@pytest.mark.parametrize("place", ["resource", "scope"])
-def test_big_resources_and_scopes_are_read_one_at_a_time(viewer, port, place):
-    web_port = free_port()
-    process = viewer(VIEWER_WEB_PORT=web_port)
-    with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.max_send_message_length", -1)]) as channel:
-        export = trace_service_pb2_grpc.TraceServiceStub(channel).Export
-        for number in range(1, 9):
-            big = request(span(trace=number))
-            resource_spans = big.resource_spans[0]
-            owner = resource_spans.resource if place == "resource" else resource_spans.scope_spans[0].scope
-            owner.attributes.append(attribute("text", "\x01" * 15_000_000 + "😀"))
-            export(big, wait_for_ready=True, timeout=60)
-
-    def read(number):
-        url = f"http://127.0.0.1:{web_port}/api/v3/traces/{trace_id(number)}"
-        with requests.get(url, stream=True, timeout=60) as answer:
-            assert len(answer.raw.read(40_000_000)) == 40_000_000
-
-    with ThreadPoolExecutor(8) as readers:
-        list(readers.map(read, range(1, 9)))
-    assert most_memory(process) < 500_000_000
-
-
-def rests(process):
-    """Whether a process does nothing for a moment."""
-
-    def seconds():
-        return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-
-    before = seconds()
-    time.sleep(0.2)
-    return seconds() == before
-
-
-def test_a_slow_reader_gets_an_end_when_there_is_no_room_for_its_answer(port, send):
-    """A limit on the size of files stands for a full folder."""
-    web_port = free_port()
-    settings = clean_environment(VIEWER_OTLP_PORT=port, VIEWER_WEB_PORT=web_port)
-    with Process("sh", "-c", f"ulimit -f 8000; exec {sys.executable} -m viewer", env=settings) as process:
-        for id in range(1, 5):
-            send(span(id=id, attributes=[attribute("text", "\x01" * 1_000_000)]))
-        with connections(web_port, 1) as (reader,):
-            reader.settimeout(10)
-            reader.sendall(f"GET /api/v3/traces/{trace_id(1)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-            reader.recv(1)
-            wait_until(lambda: rests(process), "the viewer has come to the limit")
-            with contextlib.suppress(ConnectionError):
-                while reader.recv(1_000_000):
-                    pass
-        assert requests.get(f"http://127.0.0.1:{web_port}/api/v3/services", timeout=20).ok
-        assert process.stop() == 0
-        assert process.err == ""
-
-
 def test_a_flood_does_not_take_it_down(viewer, send):
     process = viewer(VIEWER_MAX_TRACES=100, VIEWER_MAX_SPANS=1000)
     process.wait_for(READY)
@@ -486,65 +322,3 @@ def test_a_flood_does_not_take_it_down(viewer, send):
     process.wait_for(trace_id(2000))
     process.wait_for("traces not drawn")
     assert process.stop() == 0
-
-
-@contextlib.contextmanager
-def connections(port, count):
-    """Open sockets to a port that take next to nothing of what is sent to them."""
-    with contextlib.ExitStack() as opened:
-        yield [opened.enter_context(slow_socket(port)) for _ in range(count)]
-
-
-def slow_socket(port):
-    opened = socket.socket()
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    opened.connect(("127.0.0.1", port))
-    return opened
-
-
-def test_readers_that_do_not_read_keep_nobody_out(viewer, send):
-    web_port = free_port()
-    viewer(VIEWER_WEB_PORT=web_port)
-    for id in range(1, 5):
-        send(span(id=id, attributes=[attribute("text", "\x01" * 1_000_000)]))  # six times as long in JSON
-    question = f"GET /api/v3/traces/{trace_id(1)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-    with connections(web_port, 8) as readers:
-        for reader in readers:
-            reader.sendall(question)
-        for _ in range(5):
-            assert requests.get(f"http://127.0.0.1:{web_port}/api/v3/services", timeout=20).ok
-
-
-def test_connections_that_ask_nothing_keep_nobody_out(viewer):
-    web_port = free_port()
-    viewer(VIEWER_WEB_PORT=web_port).wait_for(READY)
-    with connections(web_port, 200):
-        assert requests.get(f"http://127.0.0.1:{web_port}/api/v3/services", timeout=5).ok
-
-
-def test_what_is_sent_to_the_page_is_not_taken(viewer):
-    web_port = free_port()
-    viewer(VIEWER_WEB_PORT=web_port).wait_for(READY)
-    with connections(web_port, 1) as (sender,):
-        sender.sendall(b"POST / HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 1000000000\r\n\r\n")
-        sender.settimeout(5)
-        assert sender.recv(4096).startswith(b"HTTP/1.1 413 ")
-
-
-def test_a_thousand_connections_do_not_end_it(viewer, port):
-    before = _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most < 4096:
-        pytest.skip("needs 4,096 open files: `ulimit -Hn`")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, most))
-    try:
-        web_port = free_port()
-        process = viewer(VIEWER_WEB_PORT=web_port)
-        process.wait_for(READY)
-        with connections(port, 1_100):
-            files = Path(f"/proc/{process.pid}/fd")
-            wait_until(lambda: len(list(files.iterdir())) > 1_100, "the connections")
-            assert requests.get(f"http://127.0.0.1:{web_port}/api/v3/services", timeout=20).ok
-        assert process.stop() == 0
-        assert process.err == ""
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -228,13 +228,7 @@ def test_several_missing_parents_are_counted():
 def test_a_trace_without_a_root_says_only_that():
     text = picture(request(span("a", id=1, parent=2), span("b", id=2, parent=1)))
     assert "incomplete: no root span has come\n" in text
-    assert "a (stands under itself)" in text
-
-
-def test_a_span_that_hangs_on_a_circle_of_parents_stands_under_its_parent():
-    text = picture(request(span("chick", id=1, parent=2), span("hen", id=2, parent=3), span("egg", id=3, parent=2)))
-    assert "hen (stands under itself)" in text
-    assert "chick (" not in text
+    assert "└ b" in text
 
 
 def test_a_trace_that_never_is_quiet_is_shown_all_the_same(monkeypatch):
@@ -408,27 +402,6 @@ def test_a_child_that_begins_before_its_parent_is_marked_with_how_far():
     assert text.split("early")[1].splitlines()[1].strip() == "│   begins 3.00 ms before its parent"
 
 
-@pytest.mark.parametrize(
-    ("start", "words"),
-    [
-        (NOON // 10**9, "1 span begins 53.9 y before the others"),
-        (NOON // 10**6, "1 span begins 53.9 y before the others"),
-        (NOON * 10, "1 span begins 485 y after the others"),
-    ],
-    ids=["seconds", "milliseconds", "too many digits"],
-)
-def test_a_span_that_is_years_from_the_rest_is_marked_with_how_far(start, words):
-    strange = span("strange", parent=1, start_time_unix_nano=start, end_time_unix_nano=start)
-    text = picture(request(span(id=1), span(parent=1), strange))
-    assert words in text
-    assert "strange" in text
-
-
-def test_a_trace_of_months_is_not():
-    months = 90 * 86_400_000
-    assert "the others" not in picture(request(span(id=1, end=months), span(parent=1, start=months - 1, end=months)))
-
-
 def test_absurd_times_are_shown_as_they_are():
     text = picture(
         request(span("first", id=1, start_time_unix_nano=1), span("last", parent=1, end_time_unix_nano=2**64 - 1))
@@ -473,7 +446,6 @@ def test_a_child_of_a_shared_id_stands_under_the_one_that_starts_last_where_none
 def test_a_span_whose_parent_has_its_own_id_stands_under_the_other():
     text = picture(request(span("call", id=1), service="a"), request(span("answer", id=1, parent=1), service="b"))
     assert "└ answer" in text
-    assert "itself" not in text
 
 
 def test_the_newer_version_of_a_span_is_drawn_beside_the_older():
@@ -486,9 +458,8 @@ def test_the_newer_version_of_a_span_is_drawn_beside_the_older():
 def test_a_span_under_itself_and_a_ring_are_no_orphans():
     text = picture(case("14"))
     assert "incomplete: 2 parents of 3 spans have not come" in text
-    assert "self (stands under itself)" in text
-    assert "ring 1 (stands under itself)" in text
-    assert text.count("stands under itself") == 2
+    assert text.count("has not come)") == 2
+    assert [text.count(name) for name in ("self", "ring 1", "ring 2")] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("shared", [{"id": 1}, {"id": 1, "parent": 1}])
