@@ -2,7 +2,6 @@
 
 import random
 import threading
-import time
 from itertools import chain
 
 import pytest
@@ -19,14 +18,6 @@ def summary_of(*requests, **bounds):
         send(store, each)
     (summary,) = store.summaries()
     return summary
-
-
-def test_an_empty_store_has_nothing_to_show():
-    store = Store()
-    assert store.summaries() == []
-    assert store.services() == []
-    assert store.kept() == store.dropped == store.revision == 0
-    assert received(store, trace_id(1)) is None
 
 
 def test_a_summary_tells_what_a_list_shows():
@@ -136,10 +127,6 @@ def test_nobody_waits_for_a_parent_that_stands_under_itself_or_in_a_ring():
     assert (summary.span_count, summary.orphan_count, summary.missing_count) == (8, 3, 2)
 
 
-def test_the_same_span_twice_in_a_batch_counts_once():
-    assert summary_of(request(span(id=1), span(id=1))).span_count == 1
-
-
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -167,27 +154,6 @@ def test_a_request_that_cannot_be_read_leaves_nothing_behind():
     with pytest.raises(DecodeError):
         store.add(request(span()).SerializeToString() + request(span()).SerializeToString()[:-3])
     assert store.kept() == 0
-
-
-def test_several_reasons_are_told_apart_and_counted():
-    refused = send(Store(), request(span(trace_id=b""), span(trace_id=b"x"), span(span_id=b"")))
-    assert refused.count == 3
-    assert "trace_id" in refused.reason
-    assert "(2); span_id" in refused.reason
-
-
-def test_what_is_only_strange_is_kept():
-    store = Store()
-    strange = [
-        span(name=""),
-        span(kind=77),
-        span(start=9, end=3),
-        span(end_time_unix_nano=2**64 - 1),
-        span(name="\x1b[2J" * 100_000),
-        span(attributes=[attribute("", "")] * 1_000),
-    ]
-    assert send(store, request(*strange)) == Refused()
-    assert store.summaries()[0].span_count == len(strange)
 
 
 @pytest.mark.parametrize("value", [{"int_value": 7}, {"string_value": ""}, {}])
@@ -222,35 +188,12 @@ def test_spans_of_one_resource_and_scope_come_back_together():
     assert [[each.name for each in group.scope_spans[0].spans] for group in groups] == [["a", "c"], ["b"], ["d"]]
 
 
-def test_a_trace_holds_only_its_own_spans():
-    store = Store()
-    send(store, request(span("a", trace=1), span("b", trace=2)))
-    (resource_spans,) = received(store, trace_id(2)).resource_spans
-    assert [each.name for each in resource_spans.scope_spans[0].spans] == ["b"]
-
-
-def test_services_are_sorted_and_named_once():
-    store = Store()
-    for service, number in (("b", 1), ("a", 2), ("b", 3)):
-        send(store, request(span(trace=number), service=service))
-    assert store.services() == ["a", "b"]
-
-
 def test_the_newest_trace_comes_first_and_keeps_its_place_when_an_older_one_grows():
     store = Store()
     for number in (1, 2, 3):
         send(store, request(span(trace=number)))
     send(store, request(span(trace=1, parent=7)))
     assert [summary.trace_id for summary in store.summaries()] == [trace_id(3), trace_id(2), trace_id(1)]
-
-
-def test_the_revision_grows_with_every_change():
-    store = Store()
-    seen = [store.revision]
-    for number in (1, 2):
-        send(store, request(span(trace=number)))
-        seen.append(store.revision)
-    assert seen == sorted(set(seen))
 
 
 def test_past_the_bound_on_traces_the_one_quiet_for_longest_leaves():
@@ -311,7 +254,7 @@ def test_a_summary_has_no_name_in_full_length():
     assert max(map(len, texts)) == MAX_NAME_LENGTH
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(10))
 def test_figures_kept_span_by_span_are_those_of_the_whole(seed):
     dice = random.Random(seed)
     store = Store(max_spans=12, max_traces=2)
@@ -365,10 +308,3 @@ def test_readers_and_senders_do_not_disturb_each_other():
     assert store.kept() == 20
     assert store.dropped == 580
     assert all(summary.complete for summary in store.summaries())
-
-
-def test_a_summary_tells_when_its_trace_last_grew():
-    store = Store()
-    before = time.monotonic()
-    send(store, request(span()))
-    assert before <= store.summaries()[0].arrived <= time.monotonic()
