@@ -74,10 +74,9 @@ def create_app(store: Store, origins: Collection[str] = ()) -> Flask:
     def refuse(error):
         """Say why nothing was taken, in the Status that the specification wants of each refusal."""
         message = error.description
-        if request.path in OTHER_SIGNALS:
-            message = TRACES_ONLY
-        elif error.code in (404, 405):
-            message = f"traces are taken by POST {TRACES}, and nothing else is here"
+        if error.code in (404, 405):
+            elsewhere = f"traces are taken by POST {TRACES}, and nothing else is here"
+            message = TRACES_ONLY if request.path in OTHER_SIGNALS else elsewhere
         status = Status(message=message)
         if error.code == 400:
             status.details.add().Pack(BadRequest(field_violations=[BadRequest.FieldViolation(description=message)]))

@@ -56,22 +56,25 @@ class Search:
         """Yield the traces asked for, the newest first, however many there are."""
         asks_spans = self.attributes or self.shortest or self.longest < 2**64
         for summary in filter(self._fits, store.summaries()):
-            if asks_spans and summary not in self._known:
-                self._known[summary] = self._is_in(store.trace(summary.trace_id) or [])
-            if not asks_spans or self._known[summary]:
+            if asks_spans and (fits := self._known.get(summary)) is None:
+                fits = self._known[summary] = self._is_in(store.trace(summary.trace_id) or [])
+            if not asks_spans or fits:
                 yield summary
 
     def _fits(self, summary: Summary) -> bool:
         """Whether a trace may be one of those asked for, by its summary."""
-        services = [name for name, _, _ in summary.services]
-        names = chain([summary.trace_id], services, chain.from_iterable(summary.operations))
         return (
             self.earliest <= summary.start_ns <= self.latest
             and self.shortest <= summary.end_ns - summary.start_ns
-            and (summary.error_count > 0 or not self.errors)
-            and (not self.service or self.service in services)
-            and (not self.text or any(self.text in name.casefold() for name in names))
+            and (not self.errors or summary.error_count > 0)
+            and (not self.service or any(name == self.service for name, _, _ in summary.services))
+            and (not self.text or self._has_the_text(summary))
         )
+
+    def _has_the_text(self, summary: Summary) -> bool:
+        """Whether our own text is in the id of a trace, or in a name."""
+        names = chain([summary.trace_id], chain.from_iterable(summary.operations))
+        return any(self.text in name.casefold() for name in names)
 
     def _is_in(self, trace: Trace) -> bool:
         """Whether one span of a trace has all that is asked for."""
