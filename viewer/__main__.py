@@ -1,8 +1,6 @@
 """Start the viewer: `python -m viewer [FILE ...]`. It runs until Ctrl+C or SIGTERM."""
 
 import argparse
-import contextlib
-import ctypes
 import ipaddress
 import os
 import signal
@@ -29,33 +27,10 @@ def main(below=None, hint: str = "") -> None:
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, note)
     files = read_arguments()
-    give_memory_back()
-    allow_many_connections()
     try:
         run(signals, files, below, hint)
     except ModuleNotFoundError as error:
         sys.exit(f"{error}: pip install -r requirements-demo.txt -c constraints.txt")
-
-
-def give_memory_back() -> None:
-    """Have glibc return what is freed to the system. Left alone it keeps a heap for each thread, full of holes."""
-    arena_max, mmap_max, mmap_threshold = -8, -4, -3  # from its malloc.h
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # where the C library is another
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(arena_max, 1)
-        mallopt(mmap_max, 30_000)  # Linux allows a process 65,530
-        mallopt(mmap_threshold, 8 * 1024)
-
-
-def allow_many_connections() -> None:
-    """Have as many open files as the user may, up to 4,096: 1,024, the usual number, are fewer than our connections."""
-    with contextlib.suppress(ImportError, OSError, ValueError):  # not on Windows
-        import resource
-
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = 4_096 if hard == resource.RLIM_INFINITY else min(4_096, hard)
-        if soft != resource.RLIM_INFINITY and soft < wanted:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def read_arguments() -> list[Path]:
@@ -77,36 +52,33 @@ def run(signals: list[int], files: list[Path], below=None, hint: str = "") -> No
     # Imported only now, so that the signals are in hand by then.
     from rich.console import Console
 
-    from viewer import otlp_http, receiver, web
-    from viewer.files import load
+    from viewer import otlp_http, otlp_json, receiver, web
     from viewer.store import Store
     from viewer.terminal import Terminal
 
     host = os.environ.get("VIEWER_HOST", "").strip() or "127.0.0.1"
     store = Store(setting("VIEWER_MAX_TRACES", 1_000, 1), setting("VIEWER_MAX_SPANS", 200_000, 1))
-    web_port = setting("VIEWER_WEB_PORT", 16686, 0, 65_535)
+    otlp_port = setting("VIEWER_OTLP_PORT", 4317, 0, 65_535)
     http_port = setting("VIEWER_HTTP_PORT", 4318, 0, 65_535)
+    web_port = setting("VIEWER_WEB_PORT", 16686, 0, 65_535)
     try:
         origins = otlp_http.read_origins(os.environ.get("VIEWER_CORS_ORIGINS", ""))
     except ValueError as error:
         sys.exit(f"viewer: VIEWER_CORS_ORIGINS must name origins, separated by commas; {error}")
     for path in files:
         try:
-            load(store, path)
-        except ValueError as error:
-            sys.exit(f"viewer: cannot show {path}: {error}")
+            otlp_json.add_file(store, path.read_bytes())
+        except (OSError, ValueError) as error:
+            sys.exit(f"viewer: cannot show {path}: {getattr(error, 'strerror', None) or error}")
     try:
-        server, otlp_port = receiver.start(store, host, setting("VIEWER_OTLP_PORT", 4317, 0, 65_535))
-    except OSError as error:
-        sys.exit(f"viewer: {error}. Set VIEWER_HOST or VIEWER_OTLP_PORT to listen elsewhere.")
-    variable = "VIEWER_HTTP_PORT"
-    try:
+        variable = "VIEWER_OTLP_PORT"
+        server, otlp_port = receiver.start(store, host, otlp_port)
+        variable = "VIEWER_HTTP_PORT"
         http_port = otlp_http.start(store, host, http_port, origins)
         variable = "VIEWER_WEB_PORT"
         web_port = web.start(store, host, web_port, otlp_port, http_port)
     except OSError as error:
-        server.stop(None)
-        sys.exit(f"viewer: {error}. Set VIEWER_HOST or {variable} to listen elsewhere.")
+        sys.exit(f"viewer: {error.strerror}. Set VIEWER_HOST or {variable} to listen elsewhere.")
     if not is_loopback(host):
         print(
             f"viewer: warning: VIEWER_HOST={host} lets others on the network send spans and read them: "
@@ -114,8 +86,6 @@ def run(signals: list[int], files: list[Path], below=None, hint: str = "") -> No
             file=sys.stderr,
         )
 
-    if sys.stdout is None:  # closed by whoever started us
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     console = Console(highlight=False, markup=False, emoji=False)
     address = f"http://{f'[{host}]' if ':' in host else host}"
     endpoint = f"{address}:{otlp_port}"

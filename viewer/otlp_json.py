@@ -1,163 +1,89 @@
-"""Takes an OTLP request in JSON apart. OTLP specification, "JSON Protobuf Encoding".
+"""Reads OTLP in JSON: requests, and saved traces. OTLP specification, "JSON Protobuf Encoding".
 
-As objects of Python, JSON takes up to 35 times as much memory as it has bytes. So what is around the spans is read
-first, and then one span at a time, each into its binary encoding.
+It is protobuf's JSON but for the ids, which are in hexadecimal and not in base64.
 """
 
 import base64
+import contextlib
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from google.protobuf.json_format import ParseDict, ParseError
-from google.protobuf.message import DecodeError, Message
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from viewer.wire import Group, Groups
+from viewer.store import Refused, Store
 
-MAX_PARTS = 500_000  # objects, arrays and what is in them, of one span, and around the spans
-MAX_DEPTH = 500  # more than the messages of Protocol Buffers can have
-AROUND_A_SPAN = b"{[{[{["  # the brackets that are open where a span begins
-OPENING = {b"}": ord("{"), b"]": ord("[")}
+IDS = "traceId", "spanId", "parentSpanId"
+BLANKS = re.compile(r"\s*")
 
-in_turn = threading.Lock()  # for who reads JSON: one at a time, as it takes a second or more and several times its size
-
-# A bracket or comma, and the texts and other values in front of it; or, where there is none, the rest.
-_TOKEN = re.compile(rb'(?:[^"{}\[\],]++|"(?:[^"\\]++|\\.)*+")*+([{}\[\],])|.+', re.DOTALL)
+in_turn = threading.Lock()
 
 
-def groups(body: bytes) -> Iterator[Groups]:
-    """Yield each group of an ExportTraceServiceRequest in JSON that has spans, with them, as wire.groups does.
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Wait, as JSON takes up to 35 times as much memory as it has bytes; raise ValueError for what is wrong with it."""
+    with in_turn:
+        try:
+            yield
+        except (ParseError, RecursionError) as error:
+            raise ValueError(str(error)) from None
 
-    Raises DecodeError if it is none.
+
+def add(store: Store, text: bytes) -> Refused:
+    """Keep the spans of one ExportTraceServiceRequest in JSON. Raises ValueError when it cannot be read."""
+    with _one_at_a_time():
+        return store.add(_encoded(_DECODER.decode(text.decode())))
+
+
+def add_file(store: Store, text: bytes) -> None:
+    """Keep the spans of a saved trace: one request, or one a line, as in the file of a Collector's file exporter.
+
+    What the read API puts around a trace may be there. Raises ValueError when the file cannot be read, or has no
+    spans; the requests before the one that cannot be read are kept. OpenTelemetry Protocol File Exporter.
     """
-    try:
-        around, spans = _spans_apart(body)
-        request = _loads(around, spans)
-        for resource_spans in _items(request, "resourceSpans", dict):
-            resource = _encoded(Resource, resource_spans.get("resource"))
-            for scope_spans in _items(resource_spans, "scopeSpans", dict):
-                scope = _encoded(InstrumentationScope, scope_spans.get("scope"))
-                encoded = [_span(body[place]) for place in _items(scope_spans, "spans", slice)]
-                group = Group(resource, _schema(resource_spans), scope, _schema(scope_spans))
-                if encoded:
-                    yield group, encoded
-    except json.JSONDecodeError as error:
-        raise DecodeError(f"this is no JSON: {error.msg}") from None
-    except (ValueError, ParseError) as error:
-        raise DecodeError(str(error)) from None
-    except RecursionError:
-        raise DecodeError("values nested too deeply") from None
+    has_spans = False
+    with _one_at_a_time():
+        for line, request in _documents(text.decode("utf-8-sig")):
+            try:
+                encoded = _encoded(request.get("result", request) if isinstance(request, dict) else request)
+            except (ParseError, ValueError) as error:
+                raise ValueError(f"line {line}: {error}") from None
+            store.add(encoded)
+            has_spans |= bool(encoded)
+    if not has_spans:
+        raise ValueError("no spans in it; OTLP JSON begins with resourceSpans")
 
 
-def _spans_apart(body: bytes) -> tuple[bytes, list[slice]]:
-    """Return the JSON with NaN, which JSON has not, in place of each span, and the places of the spans."""
-    around, spans = bytearray(), []
-    opened = bytearray()
-    parts = parts_around = 0
-    begin = end = 0  # of the last span
-    for match in _TOKEN.finditer(body):
-        token = match[1]
-        parts += 1
-        if parts > MAX_PARTS:
-            raise ValueError(f"more than {MAX_PARTS:,} objects, arrays and values in one span, or around the spans")
-        if token in (b"{", b"["):
-            if token == b"{" and opened == AROUND_A_SPAN:
-                begin = match.end() - 1
-                parts_around, parts = parts, 0
-            opened += token
-            if len(opened) > MAX_DEPTH:
-                raise ValueError("values nested too deeply")
-        elif token in OPENING:
-            if not opened or opened.pop() != OPENING[token]:
-                raise ValueError("JSON: brackets that do not match")
-            if token == b"}" and opened == AROUND_A_SPAN:
-                around += body[end:begin] + b"NaN"
-                end = match.end()
-                spans.append(slice(begin, end))
-                parts = parts_around
-    around += body[end:]
-    return bytes(around), spans
+def _documents(text: str) -> Iterator[tuple[int, object]]:
+    """Yield each JSON value in a text, and the number of its first line."""
+    position = BLANKS.match(text).end()
+    while position < len(text):
+        line = text.count("\n", 0, position) + 1
+        value, position = _DECODER.raw_decode(text, position)
+        yield line, value
+        position = BLANKS.match(text, position).end()
 
 
-def _loads(around: bytes, spans: list[slice]) -> object:
-    """Return what is around the spans, with the place of each span in it."""
-    left = iter(spans)
-
-    def place(constant: str) -> slice:
-        found = next(left, None)
-        if found is None:
-            raise ValueError(f"JSON: there is no {constant}")
-        return found
-
-    return _decoded(around, place)
+def _encoded(request: object) -> bytes:
+    """Return a request in its binary encoding. Fields that it does not have are passed over."""
+    if not isinstance(request, dict):
+        raise ValueError("not a JSON object")
+    return ParseDict(request, ExportTraceServiceRequest(), ignore_unknown_fields=True).SerializeToString()
 
 
-def _decoded(text: bytes, parse_constant: Callable[[str], object]) -> object:
-    """Return what stands in a JSON text, all bytes in it in base64 with - and _, as ParseDict takes it.
-
-    It takes + and / too, which mean the same, but through a function that warns of them from Python 3.15 on.
-    """
-    url_safe = _url_safe if b'"bytesValue"' in text else None
-    return json.loads(text.decode(), parse_constant=parse_constant, object_hook=url_safe)
-
-
-def _url_safe(fields: dict) -> dict:
-    if isinstance(fields.get("bytesValue"), str):
-        fields["bytesValue"] = fields["bytesValue"].replace("+", "-").replace("/", "_")
+def _as_protobuf_has_it(fields: dict) -> dict:
+    """Return an object of OTLP's JSON with ids in base64, and all base64 with - and _: Python will refuse + and /."""
+    for name in IDS:
+        if isinstance(digits := fields.get(name), str):
+            try:
+                fields[name] = base64.urlsafe_b64encode(bytes.fromhex(digits)).decode()
+            except ValueError:
+                raise ValueError(f"{name} is not hexadecimal: {digits[:40]!r}") from None
+    if isinstance(value := fields.get("bytesValue"), str):
+        fields["bytesValue"] = value.replace("+", "-").replace("/", "_")
     return fields
 
 
-def _no_constant(constant: str) -> None:
-    raise ValueError(f"JSON: there is no {constant}")
-
-
-def _span(text: bytes) -> bytes:
-    """Return a span in its binary encoding."""
-    fields = _decoded(text, _no_constant)
-    links = fields.get("links")
-    for owner in [fields, *(links if isinstance(links, list) else [])]:
-        for name in ("traceId", "spanId", "parentSpanId"):
-            if isinstance(owner, dict) and isinstance(owner.get(name), str):
-                owner[name] = _base64(name, owner[name])
-    return _encoded(Span, fields)
-
-
-def _base64(name: str, digits: str) -> str:
-    """Return an id as Protocol Buffers have it in JSON: OTLP has it in hexadecimal."""
-    try:
-        return base64.urlsafe_b64encode(bytes.fromhex(digits)).decode()
-    except ValueError:
-        raise ValueError(f"{name} is not hexadecimal: {digits[:40]!r}") from None
-
-
-def _encoded(kind: type[Message], fields: object) -> bytes:
-    """Return a message in its binary encoding. Fields that it does not have are passed over."""
-    if fields is None:
-        return b""
-    if not isinstance(fields, dict):
-        raise ValueError(f"{kind.DESCRIPTOR.name} must be an object")
-    return ParseDict(fields, kind(), ignore_unknown_fields=True).SerializeToString()
-
-
-def _items(fields: object, name: str, kind: type) -> list:
-    """Return the array of this name, empty when it is not there, whose items must be of this kind."""
-    if not isinstance(fields, dict):
-        raise ValueError("not an object")
-    items = fields.get(name)
-    if items is None:
-        return []
-    if not isinstance(items, list) or not all(isinstance(item, kind) for item in items):
-        raise ValueError(f"{name} must be an array of objects")
-    return items
-
-
-def _schema(fields: dict) -> bytes:
-    """Return the schema's URL, empty when there is none."""
-    url = fields.get("schemaUrl")
-    if not isinstance(url, str | None):
-        raise ValueError("schemaUrl must be a text")
-    return (url or "").encode()
+_DECODER = json.JSONDecoder(object_hook=_as_protobuf_has_it)

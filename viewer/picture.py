@@ -10,9 +10,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from viewer.store import Summary
+from viewer.store import Summary, Trace
 from viewer.tree import Row, Tree
-from viewer.wire import Trace
 
 MAX_ROWS = 60  # spans drawn in the order of the tree
 MAX_FAILURES = 5  # of those left out, spans drawn all the same because an error began there
@@ -114,11 +113,6 @@ class Picture:
         notices = [f"updated: {count(self.more, 'more span')}"] if self.more else []
         if missing:
             notices.append("incomplete: " + "; ".join(missing))
-        apart, gap = self.tree.apart()
-        if apart:
-            begin = "begins" if apart == 1 else "begin"
-            side = "before" if gap < 0 else "after"
-            notices.append(f"{count(apart, 'span')} {begin} {duration(abs(gap))} {side} the others")
         if summary.refused_count:
             notices.append(f"cut: {count(summary.refused_count, 'span')} past what one trace may hold")
         return notices
@@ -203,7 +197,7 @@ def count(number: int, what: str) -> str:
 def _name(row: Row) -> str:
     if row.span is None:
         return f"(parent {row.place.hex()} has not come)"
-    return (clean(row.span.name, MAX_NAME) or "(no name)") + " (stands under itself)" * row.circular
+    return clean(row.span.name, MAX_NAME) or "(no name)"
 
 
 def _kind(row: Row) -> str:

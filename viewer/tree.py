@@ -3,18 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from viewer.store import service_name
-from viewer.wire import Trace
-
-MAX_LOOKED_AT = 100  # events of a span, and attributes of each, when its exception is looked for
-YEAR = 31_557_600 * 10**9  # nanoseconds
+from viewer.store import Trace, service_name
 
 
 @dataclass(frozen=True)
@@ -24,9 +19,8 @@ class Row:
     place: int | bytes  # the span's number in its Tree; the id of a parent that has not come
     span: Span | None
     service: str
-    guides: str = ""  # the tree's lines before its name
-    below: str = ""  # the same for the lines under it
-    circular: bool = False  # it stands under itself
+    guides: str  # the tree's lines before its name
+    below: str  # the same for the lines under it
     early: int = 0  # nanoseconds that it begins before its parent
 
     @property
@@ -39,6 +33,7 @@ class Node(NamedTuple):
     """What the tree keeps of a span."""
 
     start: int  # nanoseconds since 1970
+    span_id: bytes
     parent_id: bytes  # empty when it has none
     raw: bytes
     resource: bytes
@@ -53,45 +48,33 @@ class Tree:
     """
 
     def __init__(self, trace: Trace):
-        self.spans: list[Node] = []
-        self.by_id: defaultdict[bytes, list[int]] = defaultdict(
-            list
-        )  # span id -> numbers of spans, the best parent last
+        nodes = []
         for group, spans in trace:
             service = service_name(Resource.FromString(group.resource))
             for raw in spans:
                 span = Span.FromString(raw)
                 parent_id = span.parent_span_id if any(span.parent_span_id) else b""
-                self.by_id[span.span_id].append(len(self.spans))
-                self.spans.append(Node(span.start_time_unix_nano, parent_id, raw, group.resource, service))
-        self.by_resource: defaultdict[tuple[bytes, bytes], list[int]] = defaultdict(list)  # the same, of one resource
-        for span_id, numbers in self.by_id.items():
-            if len(numbers) > 1:
-                numbers.sort(key=self._start)
-                for number in numbers:
-                    self.by_resource[span_id, self.spans[number].resource].append(number)
-        self.parents = [self._parent(number) for number in range(len(self.spans))]
-        self.children: defaultdict[int | bytes, list[int]] = defaultdict(list)  # place of a parent, or b"" -> numbers
-        for number, parent in enumerate(self.parents):
-            self.children[parent].append(number)
-        for numbers in self.children.values():
-            numbers.sort(key=self._start)
+                nodes.append(Node(span.start_time_unix_nano, span.span_id, parent_id, raw, group.resource, service))
+        self.nodes = sorted(nodes, key=lambda node: node.start)
+        self.by_id: defaultdict[bytes | tuple, list[int]] = defaultdict(list)  # numbers, also by (id, resource)
+        for number, node in enumerate(self.nodes):
+            self.by_id[node.span_id].append(number)
+            self.by_id[node.span_id, node.resource].append(number)
+        self.children: defaultdict[int | bytes, list[int]] = defaultdict(list)  # of a parent's place; of b"" the roots
+        for number, node in enumerate(self.nodes):
+            self.children[self._parent(number, node)].append(number)
 
     def rows(self, max_depth: int) -> Iterator[Row]:
         """Yield every span once, parents before children; those deeper than max_depth without the tree's lines.
 
-        First the roots and the parents that have not come, then what hangs on neither; all by their start.
+        First the roots and the parents that have not come, by their start; then what hangs on neither, but on itself.
         """
-        missing = [parent for parent in self.children if parent and isinstance(parent, bytes)]
-        tops = [(self._start(number), number) for number in self.children.get(b"", ())]
-        tops += [(self._start(self.children[parent][0]), parent) for parent in missing]
+        missing = [place for place in self.children if isinstance(place, bytes) and place]
+        tops = [*self.children.get(b"", ()), *missing]
+        tops.sort(key=lambda place: self.children[place][0] if isinstance(place, bytes) else place)
         seen: set[int | bytes] = set()
-        for _, place in sorted(tops, key=lambda top: top[0]):
-            yield from self._branch(place, max_depth, seen, circular=False)
-        if len(seen) < len(self.spans) + len(missing):
-            for number in sorted(range(len(self.spans)), key=self._start):
-                if number not in seen:
-                    yield from self._branch(self._circle(number), max_depth, seen, circular=True)
+        for place in [*tops, *range(len(self.nodes))]:
+            yield from self._branch(place, max_depth, seen)
 
     def failure(self, row: Row) -> tuple[str, str]:
         """Return type and message of the error in which a span ended; empty when it does not say.
@@ -99,71 +82,42 @@ class Tree:
         Empty too when the error came from a child: an exception is recorded on every span that it leaves.
         """
         failure = _failure(row.span)
-        children = (Span.FromString(self.spans[child].raw) for child in self.children.get(row.place, ()))
+        children = (Span.FromString(self.nodes[child].raw) for child in self.children.get(row.place, ()))
         is_passed_on = any(_failure(child) == failure for child in children)
         return ("", "") if is_passed_on else failure
 
-    def apart(self) -> tuple[int, int]:
-        """Return how many spans begin a year or more from all others, and how far, in nanoseconds: negative is before.
+    def _parent(self, number: int, node: Node) -> int | bytes:
+        """Return the number of a span's parent; of one that has not come the id; of a root nothing, as bytes."""
+        for key in ((node.parent_id, node.resource), node.parent_id):
+            for other in reversed(self.by_id.get(key, ())[-2:]):
+                if other != number:
+                    return other
+        return number if node.parent_id in self.by_id else node.parent_id
 
-        Such a time was mostly sent in another unit. Where the trace falls into halves, the fewer are meant.
-        """
-        starts = sorted(node.start for node in self.spans if node.start)
-        gap, before = max(((b - a, number) for number, (a, b) in enumerate(pairwise(starts), 1)), default=(0, 0))
-        after = len(starts) - before
-        if gap < YEAR:
-            return 0, 0
-        return (before, -gap) if before <= after else (after, gap)
-
-    def _branch(self, top: int | bytes, max_depth: int, seen: set[int | bytes], circular: bool) -> Iterator[Row]:
+    def _branch(self, top: int | bytes, max_depth: int, seen: set[int | bytes]) -> Iterator[Row]:
         """Yield `top` and what stands under it, without recursion: a tree may be 10,000 deep."""
-        stack = [(top, 0, "", "")]
+        stack = [(top, 0, "", "", 0)]
         while stack:
-            place, depth, guides, below = stack.pop()
+            place, depth, guides, below, parent_start = stack.pop()
             if place in seen:
                 continue
             seen.add(place)
             children = self.children.get(place, ())
             below_it = below + ("│ " if children else "  ")
+            start = 0
             if isinstance(place, bytes):
                 yield Row(place, None, "", guides, below_it)
             else:
-                span, service = Span.FromString(self.spans[place].raw), self.spans[place].service
-                yield Row(place, span, service, guides, below_it, circular and not depth, self._early(place))
+                start, _, _, raw, _, service = self.nodes[place]
+                early = max(0, parent_start - start) if start else 0
+                yield Row(place, Span.FromString(raw), service, guides, below_it, early)
             for child in reversed(children):
                 is_last = child is children[-1]
                 if depth < max_depth:
                     lines = below + ("└ " if is_last else "├ "), below + ("  " if is_last else "│ ")
                 else:
                     lines = f"{' ' * 2 * max_depth}…{depth + 1} ", below
-                stack.append((child, depth + 1, *lines))
-
-    def _parent(self, number: int) -> int | bytes:
-        """Return the number of a span's parent; of one that has not come the id; of a root nothing, as bytes."""
-        node = self.spans[number]
-        if node.parent_id not in self.by_id:
-            return node.parent_id
-        for numbers in (self.by_resource.get((node.parent_id, node.resource), ()), self.by_id[node.parent_id]):
-            for other in numbers[:-3:-1]:
-                if other != number:
-                    return other
-        return number
-
-    def _circle(self, number: int) -> int:
-        """Return the first span above one without a top that stands under itself."""
-        passed = set()
-        while number not in passed:
-            passed.add(number)
-            number = self.parents[number]
-        return number
-
-    def _early(self, number: int) -> int:
-        """Return how much earlier than its parent a span begins, in nanoseconds; 0 when it does not."""
-        start, parent = self._start(number), self.parents[number]
-        return max(0, self._start(parent) - start) if start and isinstance(parent, int) else 0
-
-    def _start(self, number: int) -> int:
-        return self.spans[number].start
+                stack.append((child, depth + 1, *lines, start))
 
 
 def may_grow(trace: Trace) -> bool:
@@ -174,8 +128,7 @@ def may_grow(trace: Trace) -> bool:
     """
     calls, answered = set(), set()
     for _, spans in trace:
-        for raw in spans:
-            span = Span.FromString(raw)
+        for span in map(Span.FromString, spans):
             answered.add(span.parent_span_id)
             if span.kind == Span.SPAN_KIND_CLIENT:
                 namespaces = {attribute.key.partition(".")[0] for attribute in span.attributes}
@@ -190,7 +143,7 @@ def _failure(span: Span) -> tuple[str, str]:
     """Type and message of the last exception, else the status message, else `error.type`."""
     if span.status.code != Status.STATUS_CODE_ERROR:
         return "", ""
-    for event in reversed(span.events[-MAX_LOOKED_AT:]):
+    for event in reversed(span.events):
         if event.name == "exception":
             return _text(event.attributes, "exception.type"), _text(event.attributes, "exception.message")
     return ("", span.status.message) if span.status.message else (_text(span.attributes, "error.type"), "")
@@ -198,7 +151,4 @@ def _failure(span: Span) -> tuple[str, str]:
 
 def _text(attributes: list[KeyValue], key: str) -> str:
     """The value of an attribute; empty where it is none, or no text."""
-    for attribute in attributes[:MAX_LOOKED_AT]:
-        if attribute.key == key:
-            return attribute.value.string_value
-    return ""
+    return next((attribute.value.string_value for attribute in attributes if attribute.key == key), "")

@@ -16,7 +16,7 @@ if not IN_CI:
 from axe_playwright_python.sync_playwright import Axe  # noqa: E402, F401
 from playwright.sync_api import expect  # noqa: E402
 
-expect.set_options(timeout=10_000)
+expect.set_options(timeout=30_000)
 
 
 class Viewer:

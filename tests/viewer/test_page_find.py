@@ -5,7 +5,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from tests.support import wait_until
 from tests.viewer.browsing import expect
-from tests.viewer.otlp import attribute, case, exception, request, shop, span, trace_id, wide
+from tests.viewer.otlp import attribute, exception, request, shop, span, trace_id, wide
 
 
 def marked(page):
@@ -77,20 +77,6 @@ def test_the_hits_are_walked_by_buttons(trace):
         expect(page.locator("#hits")).to_contain_text(place)
 
 
-def test_the_pane_follows_from_hit_to_hit(trace):
-    page = trace(*shop(), path=f"#{1:016x}")
-    page.press("/")
-    page.keyboard.type("bank")
-    page.press("Enter")
-    expect(page.pane().get_by_role("heading", level=2)).to_have_text("pay")
-
-
-def test_a_screen_reader_hears_how_many_hits_there_are(trace):
-    page = trace(*shop())
-    page.get_by_role("searchbox").fill("bank")
-    expect(page.get_by_role("status").filter(has_text="2 found")).to_be_visible()
-
-
 def test_what_is_found_nowhere_is_told(trace):
     page = trace(*shop())
     page.get_by_role("searchbox").fill("nowhere")
@@ -118,15 +104,6 @@ def test_what_comes_while_the_reader_finds_is_found_too(trace):
     page.press("Enter")
     page.send(request(span("bill", id=9, parent=1, start=1), service="bank"))
     expect(page.locator("#hits")).to_have_text("2 of 3: pay")
-
-
-def test_every_one_of_150_children_is_found(trace):
-    page = trace(case("15"), number=0xB0000017)
-    page.get_by_role("searchbox").fill("item")
-    expect(page.locator("#hits")).to_have_text("150 found")
-    page.get_by_role("searchbox").fill("item 151")
-    page.press("Enter")
-    expect(page.row("item 151")).to_be_in_viewport()
 
 
 # Zoom
@@ -189,12 +166,6 @@ def test_dragging_over_the_axis_zooms(trace, start, end):
     assert "40 ms" in page.locator(".tick").all_inner_texts()
 
 
-def test_a_click_on_the_axis_does_not_zoom(trace):
-    page = trace(*shop())
-    page.locator("#axis").click()
-    expect(page.get_by_role("button", name="Whole time")).to_be_hidden()
-
-
 def test_what_is_outside_the_zoom_has_no_bar_and_says_on_which_side_it_is(trace):
     when = {"time_unix_nano": span(start=90).start_time_unix_nano}
     page = trace(*shop(), request(span("early", id=9, parent=1, end=10, events=[Span.Event(name="late", **when)])))
@@ -224,10 +195,6 @@ def test_the_zoom_stays_while_the_trace_grows(trace):
 
 
 # The overview
-
-
-def test_a_trace_that_fits_the_screen_has_no_overview(trace):
-    expect(trace(*shop()).locator("#overview")).to_be_hidden()
 
 
 def test_the_overview_shows_where_the_screen_is(trace):

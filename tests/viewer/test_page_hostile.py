@@ -1,7 +1,7 @@
 """The viewer's page: hostile and huge traces."""
 
 import pytest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from tests.viewer.browsing import expect
 from tests.viewer.otlp import attribute, exception, request, span, wide
@@ -46,22 +46,6 @@ def test_of_a_megabyte_of_text_the_beginning_is_shown(trace):
     assert 5_000 < len(page.told("key").inner_text()) < 20_000
 
 
-def test_a_thousand_attributes_and_events_are_counted(trace):
-    attributes = [attribute(f"key {n}", "value") for n in range(1000)]
-    events = [Span.Event(name=f"event {n}") for n in range(1000)]
-    page = trace(request(span("full", attributes=attributes, events=events)))
-    page.rows.first.click()
-    expect(page.pane().get_by_text("and 900 more: see the download")).to_have_count(2)
-
-
-def test_of_very_many_services_the_first_are_shown_and_all_counted(trace):
-    page = trace(*(request(span(), service=f"service {number}") for number in range(90)))
-    expect(page.locator("#services")).to_contain_text("and 70 more")
-    expect(page.locator("#facts")).to_contain_text("Services90")
-    page.open("/")
-    expect(page.locator("#traces .chips")).to_contain_text("and 70 more")
-
-
 @pytest.mark.parametrize("name", ["", "   "])
 def test_a_span_without_a_name_can_be_chosen(trace, name):
     page = trace(request(span(name)))
@@ -69,22 +53,22 @@ def test_a_span_without_a_name_can_be_chosen(trace, name):
     expect(page.pane().get_by_role("heading", level=2)).to_have_text("(no name)")
 
 
-def test_only_the_rows_near_the_screen_are_drawn_in_a_trace_of_10000_spans(trace):
-    page = trace(wide(10_000))
-    expect(page.locator("#facts")).to_contain_text("10,000")
+def test_only_the_rows_near_the_screen_are_drawn_in_a_trace_of_3000_spans(trace):
+    page = trace(wide(3_000))
+    expect(page.locator("#facts")).to_contain_text("3,000")
     assert page.locator(".title").count() < 100
     page.rows.first.focus()
     page.press("End")
-    expect(page.locator(":focus .title")).to_have_text("span 10000")
-    expect(page.row("span 10000")).to_be_in_viewport()
+    expect(page.locator(":focus .title")).to_have_text("span 3000")
+    expect(page.row("span 3000")).to_be_in_viewport()
     page.mouse.wheel(0, -1_000_000)
     expect(page.row("span 2")).to_be_in_viewport()
     assert page.locator(".title").count() < 200
-    expect(page.locator(":focus .title")).to_have_text("span 10000")
+    expect(page.locator(":focus .title")).to_have_text("span 3000")
 
 
 def test_an_error_deep_in_a_big_trace_is_one_key_away(trace):
-    page = trace(wide(5_000), request(span("needle", id=9_999, parent=4_000, failed=True)))
+    page = trace(wide(1_000), request(span("needle", id=9_999, parent=800, failed=True)))
     page.press("-")
     page.press("e")
     expect(page.row("needle")).to_be_focused()

@@ -17,10 +17,7 @@ def test_an_empty_list_says_how_to_send_a_first_trace(page):
     expect(empty).to_contain_text("OTLP/HTTP on port 4318")
     expect(empty).to_contain_text("OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318")
     expect(empty).to_contain_text("python client.py test")
-
-
-def test_an_empty_list_points_to_the_experiment_that_explains_a_trace(page):
-    expect(page().locator("#empty .lesson")).to_have_text("docs/experiments.md#1-a-healthy-ping")
+    expect(empty.locator(".lesson")).to_have_text("docs/experiments.md#1-a-healthy-ping")
 
 
 @pytest.mark.parametrize("template", ["list", "trace"])
@@ -54,13 +51,6 @@ def test_a_row_tells_what_the_trace_is(page):
     expect(row.locator("code")).to_have_text("1")
 
 
-def test_the_newest_trace_is_on_top(page):
-    page = page()
-    for number in (1, 2, 3):
-        page.send(request(span(f"trace {number}", trace=number)))
-    expect(page.traces).to_have_text(["trace 3", "trace 2", "trace 1"])
-
-
 def test_the_bar_of_a_duration_is_relative_to_the_longest(page):
     page = page()
     page.send(request(span("long", trace=1, end=200), span("short", trace=2, end=50)))
@@ -81,17 +71,6 @@ def test_what_left_for_room_is_told(page):
     expect(page.locator("#kept")).to_have_text("2 traces kept · 3 dropped for room")
 
 
-def test_a_row_stays_where_it_is_under_the_pointer(page):
-    page = page()
-    page.send(request(span("first", trace=1)))
-    page.traces.first.hover()
-    before = page.traces.first.bounding_box()
-    page.send(request(span("second", trace=2)))
-    expect(page.get_by_role("status")).to_have_text("1 more when the pointer leaves the list")
-    assert page.traces.all_inner_texts() == ["first"]
-    assert page.traces.first.bounding_box() == before
-
-
 def test_a_row_stays_where_it_is_while_one_above_it_grows(page):
     page = page(width=400)
     page.send(request(span("below", trace=1)), request(span("above", trace=2)))
@@ -106,17 +85,7 @@ def test_a_row_stays_where_it_is_while_one_above_it_grows(page):
     expect(page.locator("#traces li").first.locator(".chip")).to_have_count(6)
 
 
-def test_what_waits_comes_in_when_the_pointer_leaves(page):
-    page = page()
-    page.send(request(span("first", trace=1)))
-    page.traces.first.hover()
-    page.send(request(span("second", trace=2)))
-    expect(page.get_by_role("status")).to_be_visible()
-    page.mouse.move(1, 1)
-    expect(page.traces).to_have_text(["second", "first"])
-
-
-@pytest.mark.parametrize("part", [".chip bdi", "time", "code"])
+@pytest.mark.parametrize("part", [".chip bdi", "code"])
 def test_the_whole_row_leads_to_the_trace_and_has_its_titles(page, part):
     page = page()
     page.send(*shop())
@@ -149,23 +118,6 @@ def test_the_search_finds_by_span_name_service_and_id(page, text):
     page.press("Enter")
     expect(page.traces).to_have_text(["order"])
     expect(page.locator("#kept")).to_have_text("1 of 2 traces")
-
-
-def test_a_search_that_finds_nothing_says_so(page):
-    page = page()
-    page.send(*shop())
-    page.get_by_role("searchbox").fill("nowhere")
-    expect(page.locator("#nothing")).to_be_visible()
-    page.get_by_role("button", name="Show all").click()
-    expect(page.traces).to_have_text(["order"])
-
-
-def test_errors_only_leaves_the_others_out(page):
-    page = page()
-    page.send(request(span("good", trace=1), span("bad", trace=2, failed=True)))
-    expect(page.traces).to_have_count(2)
-    page.get_by_label("Errors only").check()
-    expect(page.traces).to_have_text(["bad"])
 
 
 def test_the_search_is_still_there_on_the_way_back(page):
@@ -209,17 +161,6 @@ def test_the_question_mark_lists_the_keys(page, path):
     expect(page.locator("#keys")).to_contain_text("these keys")
     page.press("Escape")
     expect(page.locator("#keys")).to_be_hidden()
-
-
-def test_escape_closes_the_keys_and_nothing_else(page):
-    page = page()
-    page.get_by_role("searchbox").fill("shop")
-    page.locator("h1").click()
-    page.press("?")
-    expect(page.locator("#keys")).to_be_visible()
-    page.press("Escape")
-    expect(page.locator("#keys")).to_be_hidden()
-    expect(page.get_by_role("searchbox")).to_have_value("shop")
 
 
 def test_a_thousand_traces_are_listed(page):
@@ -305,14 +246,6 @@ def test_what_the_search_takes_is_explained(page):
     page.press("?")
     for example in ("http.route=/ping", ">100ms"):
         expect(page.locator("#keys")).to_contain_text(example)
-
-
-@pytest.mark.parametrize(("path", "heading"), [(f"/trace/{trace_id(1)}/", "order"), ("/search", "Traces")])
-def test_jaegers_addresses_lead_to_the_pages(page, path, heading):
-    page = page()
-    page.send(*shop())
-    page.open(path)
-    expect(page.get_by_role("heading", level=1)).to_have_text(heading)
 
 
 def test_traces_with_ids_of_64_bits_are_told_apart(page):

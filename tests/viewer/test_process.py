@@ -1,14 +1,12 @@
 """`python -m viewer` as a process: how it starts, shows traces of real senders, and leaves."""
 
-import contextlib
 import fcntl
-import gzip
+import itertools
+import json
 import os
 import pty
 import re
-import resource
 import signal
-import socket
 import struct
 import sys
 import termios
@@ -27,27 +25,38 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from tests.support import ROOT, Process, clean_environment, free_port, wait_until
-from tests.viewer.otlp import attribute, field, request, span, trace_id
-from tests.viewer.test_otlp_json import of_a_span
-from viewer.__main__ import is_loopback
+from tests.viewer.otlp import attribute, request, span, trace_id
+from viewer.__main__ import is_loopback, setting
 
 READY = r"takes OTLP/gRPC on http://127.0.0.1:\d+"
+PAGE = "http://localhost:3000"
+numbers = itertools.count(1)
+
+
+class Viewer(Process):
+    """A viewer on ports of its own, `stdout` for its file."""
+
+    def __init__(self, *arguments, stdout=None, **settings):
+        self.otlp, self.http, self.web = free_port(), free_port(), free_port()
+        ports = {"VIEWER_OTLP_PORT": self.otlp, "VIEWER_HTTP_PORT": self.http, "VIEWER_WEB_PORT": self.web}
+        options = {"stdout": stdout} if stdout is not None else {}
+        environment = clean_environment(**ports | {"COLUMNS": ""} | settings)
+        super().__init__(sys.executable, "-m", "viewer", *arguments, env=environment, **options)
+
+    def add(self, *spans, **names):
+        """Send spans by hand, once it listens, and return the response."""
+        with grpc.insecure_channel(f"127.0.0.1:{self.otlp}") as channel:
+            export = trace_service_pb2_grpc.TraceServiceStub(channel).Export
+            return export(request(*spans, **names), wait_for_ready=True, timeout=20)
 
 
 @pytest.fixture
-def port():
-    return free_port()
-
-
-@pytest.fixture
-def viewer(port):
-    """Start viewers on `port`: `viewer(**settings)`; `stdout` may be a file."""
+def viewer():
+    """Start viewers: `viewer(*arguments, **settings)`."""
     processes = []
 
-    def viewer(stdout=None, **settings):
-        settings = {"VIEWER_OTLP_PORT": port, "VIEWER_WEB_PORT": free_port(), "COLUMNS": ""} | settings
-        options = {"stdout": stdout} if stdout is not None else {}
-        processes.append(Process.python("-m", "viewer", env=clean_environment(**settings), **options))
+    def viewer(*arguments, **options):
+        processes.append(Viewer(*arguments, **options))
         return processes[-1]
 
     yield viewer
@@ -55,84 +64,99 @@ def viewer(port):
         process.__exit__()
 
 
-@pytest.fixture
-def send(port):
-    """Send spans to `port` by hand."""
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        export = trace_service_pb2_grpc.TraceServiceStub(channel).Export
-        yield lambda *spans, **names: export(request(*spans, **names), wait_for_ready=True, timeout=20)
+@pytest.fixture(scope="module")
+def running():
+    """A viewer that runs for all tests that leave it as it is."""
+    with Viewer(VIEWER_CORS_ORIGINS=f"{PAGE}, http://other") as process:
+        process.wait_for(READY)
+        yield process
 
 
-def test_it_says_where_it_listens_as_in_the_readme(viewer, port):
-    http_port, web_port = free_port(), free_port()
-    process = viewer(VIEWER_HTTP_PORT=http_port, VIEWER_WEB_PORT=web_port)
+def test_it_says_where_it_listens_as_in_the_readme(running):
     start, _, _ = (ROOT / "README.md").read_text().partition("$ python -m viewer\n")[2].partition("```")
-    for default, ours in ((4317, port), (4318, http_port), (16686, web_port)):
+    for default, ours in ((4317, running.otlp), (4318, running.http), (16686, running.web)):
         start = start.replace(f":{default}\n", f":{ours}\n")
-    process.wait_for(re.escape(start))
+    running.wait_for(re.escape(start))
 
 
-def test_both_ports_take_spans_for_the_same_trace(viewer, send):
-    http_port = free_port()
-    process = viewer(VIEWER_HTTP_PORT=http_port)
-    send(span("by gRPC", id=1))
-    body = request(span("by HTTP", id=2, parent=1)).SerializeToString()
+def test_both_ports_take_spans_for_the_same_trace(running):
+    number = next(numbers)
+    running.add(span("by gRPC", trace=number, id=1))
+    body = request(span("by HTTP", trace=number, id=2, parent=1)).SerializeToString()
     headers = {"Content-Type": "application/x-protobuf"}
-    assert requests.post(f"http://127.0.0.1:{http_port}/v1/traces", body, headers=headers, timeout=20).ok
-    process.wait_for(r"trace \S+  2 spans")
+    assert requests.post(f"http://127.0.0.1:{running.http}/v1/traces", body, headers=headers, timeout=20).ok
+    running.wait_for(rf"trace {trace_id(number)}  2 spans")
 
 
-@pytest.mark.parametrize(("named", "expected"), [(None, 403), ("http://localhost:3000, http://other", 200)])
-def test_pages_may_send_when_their_origin_is_named(viewer, named, expected):
-    http_port = free_port()
-    viewer(VIEWER_HTTP_PORT=http_port, VIEWER_CORS_ORIGINS=named).wait_for(READY)
-    headers = {"Content-Type": "application/json", "Origin": "http://localhost:3000"}
-    answer = requests.post(f"http://127.0.0.1:{http_port}/v1/traces", "{}", headers=headers, timeout=20)
+@pytest.mark.parametrize(("origin", "expected"), [(PAGE, 200), ("http://localhost:3001", 403)])
+def test_pages_may_send_when_their_origin_is_named(running, origin, expected):
+    headers = {"Content-Type": "application/json", "Origin": origin}
+    answer = requests.post(f"http://127.0.0.1:{running.http}/v1/traces", "{}", headers=headers, timeout=20)
     assert answer.status_code == expected
 
 
-def test_pages_that_may_send_may_not_read(viewer):
-    web_port = free_port()
-    viewer(VIEWER_WEB_PORT=web_port, VIEWER_CORS_ORIGINS="http://localhost:3000").wait_for(READY)
-    headers = {"Origin": "http://localhost:3000"}
-    answer = requests.get(f"http://127.0.0.1:{web_port}/api/v3/services", headers=headers, timeout=20)
+def test_pages_that_may_send_may_not_read(running):
+    answer = requests.get(f"http://127.0.0.1:{running.web}/api/v3/services", headers={"Origin": PAGE}, timeout=20)
+    assert answer.status_code == 403
     assert "Access-Control-Allow-Origin" not in answer.headers
-    assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
-def test_it_shows_a_trace_of_the_sdk(viewer, port):
-    process = viewer()
-    process.wait_for(READY)
+def test_it_shows_a_trace_of_the_sdk(running):
     provider = TracerProvider(resource=Resource.create({"service.name": "shop"}), shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"http://localhost:{port}")))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"http://localhost:{running.otlp}")))
     tracer = provider.get_tracer("tests")
     with pytest.raises(ValueError), tracer.start_as_current_span("order"), tracer.start_as_current_span("pay"):
         raise ValueError("no money")
     provider.shutdown()
-    process.wait_for(r"trace [0-9a-f]{32}  2 spans, 1 service, .*, 2 errors")
-    process.wait_for(r"✗ order +shop +INTERNAL")
-    process.wait_for(r"✗ └ pay +shop +INTERNAL .*\n +ValueError: no money\n")
-    assert "\x1b" not in process.out
+    running.wait_for(r"trace [0-9a-f]{32}  2 spans, 1 service, .*, 2 errors")
+    running.wait_for(r"✗ order +shop +INTERNAL")
+    running.wait_for(r"✗ └ pay +shop +INTERNAL .*\n +ValueError: no money\n")
+    assert "\x1b" not in running.out
 
 
-def test_it_shows_two_services_as_one_trace(viewer, port):
+def test_it_shows_two_services_as_one_trace(running):
     """The contract's client and server, as two providers whose batches arrive one after the other."""
-    process = viewer()
-    process.wait_for(READY)
-    for service, spans in (("server", [span("/ping", id=2, parent=1)]), ("client", [span("client operation", id=1)])):
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            trace_service_pb2_grpc.TraceServiceStub(channel).Export(request(*spans, service=service))
-    process.wait_for(r"2 spans, 2 services")
-    process.wait_for(r"client operation +client .*\n  └ /ping +server ")
-    assert "incomplete" not in process.out
+    number = next(numbers)
+    running.add(span("/ping", trace=number, id=2, parent=1), service="server")
+    running.add(span("client operation", trace=number, id=1), service="client")
+    running.wait_for(
+        rf"trace {trace_id(number)}  2 spans, 2 services.*\n  client operation +client .*\n  └ /ping +server "
+    )
+
+
+def test_it_shows_the_files_it_is_given_at_once_whole_or_not(viewer, tmp_path):
+    for number, name in enumerate(("one", "two"), 1):
+        ids = {"traceId": trace_id(number), "spanId": "1" * 16, "parentSpanId": "2" * 16}
+        saved = {"resourceSpans": [{"scopeSpans": [{"spans": [{"name": f"trace {name}"} | ids]}]}]}
+        (tmp_path / name).write_text(json.dumps(saved))
+    process = viewer(tmp_path / "one", tmp_path / "two")
+    process.wait_for("(?s)trace one.*trace two", seconds=9)  # an incomplete trace that was sent waits 10
+
+
+@pytest.mark.parametrize("name", ["bad.json", "missing.json", "."])
+def test_a_file_that_cannot_be_shown_ends_the_start(viewer, tmp_path, name):
+    (tmp_path / "bad.json").write_text("once upon a time")
+    process = viewer(tmp_path / name)
+    assert process.wait() == 1
+    (line,) = process.output.splitlines()
+    assert line.startswith(f"viewer: cannot show {tmp_path / name}: ")
+
+
+def test_the_help_says_what_a_file_is(viewer):
+    process = viewer("--help")
+    assert process.wait() == 0
+    assert "python -m viewer [-h] [FILE ...]" in process.out
+    assert "OTLP JSON" in process.out
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_in_order_with_the_last_trace_shown(viewer, send, number):
+def test_a_signal_ends_it_in_order_with_the_last_trace_shown(viewer, number):
     process = viewer()
     process.wait_for(READY)
-    send(span("the last one"), span("part of another", trace=2, parent=9))
-    assert process.stop(number) == 0
+    process.add(span("the last one"), span("part of another", trace=2, parent=9))
+    with requests.Session() as session:  # an open page keeps its connection
+        assert session.get(f"http://127.0.0.1:{process.web}/api/v3/services", timeout=20).ok
+        assert process.stop(number) == 0
     assert "the last one" in process.out
     assert "part of another" in process.out
     assert process.err == ""
@@ -141,19 +165,18 @@ def test_a_signal_ends_it_in_order_with_the_last_trace_shown(viewer, send, numbe
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_it_starts_is_quiet(viewer, number):
     process = viewer()
-    wait_until(lambda: _catches(process.pid, signal.SIGTERM), "it has the signals in hand")
+    wait_until(lambda: catches(process.pid, signal.SIGTERM), "it has the signals in hand")
     assert process.stop(number) == 0
     assert process.err == ""
 
 
-def _catches(pid, number):
+def catches(pid, number):
     """Whether the process has a handler for a signal."""
-    with open(f"/proc/{pid}/status") as file:
-        caught = next(line.split()[1] for line in file if line.startswith("SigCgt"))
+    caught = re.search(r"SigCgt:\s+(\w+)", Path(f"/proc/{pid}/status").read_text())[1]
     return int(caught, 16) >> (number - 1) & 1
 
 
-def test_senders_that_are_still_connected_do_not_keep_it(viewer, port, send):
+def test_senders_that_are_still_connected_do_not_keep_it(viewer):
     process = viewer()
     process.wait_for(READY)
     stalled = threading.Event()
@@ -162,10 +185,10 @@ def test_senders_that_are_still_connected_do_not_keep_it(viewer, port, send):
         stalled.wait()
         yield b""
 
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    with grpc.insecure_channel(f"127.0.0.1:{process.otlp}") as channel:
         method = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
         call = channel.stream_unary(method).future(stall())
-        send(span("shown"))
+        process.add(span("shown"))
         assert process.stop() == 0
         stalled.set()
         call.exception()
@@ -179,21 +202,16 @@ def read_start(reader):
     wait_until(lambda: start.extend(os.read(reader, 1)) or start.endswith(b"\n\n"), "its start lines")
 
 
-def waiting_bytes(reader):
-    """How much there is to read in a pipe."""
-    return struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, bytes(4)))[0]
-
-
 @pytest.fixture
-def stuck(viewer, send):
+def stuck(viewer):
     """A viewer in the middle of a write that nobody reads."""
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     process = viewer(stdout=writer)
     os.close(writer)
     read_start(reader)
-    send(*(span(id=id, parent=id - 1) for id in range(1, 60)))
-    wait_until(lambda: waiting_bytes(reader) == 4096, "a full pipe")
+    process.add(*(span(id=id, parent=id - 1) for id in range(1, 60)))
+    wait_until(lambda: struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, bytes(4))) == (4096,), "a full pipe")
     yield process
     os.close(reader)
 
@@ -212,53 +230,36 @@ def test_a_second_signal_ends_it_at_once(stuck):
     assert stuck.err == ""
 
 
-def test_it_ends_quietly_when_nobody_reads_any_more(viewer, send):
+def test_it_ends_quietly_when_nobody_reads_any_more(viewer):
     reader, writer = os.pipe()
     process = viewer(stdout=writer)
     os.close(writer)
     read_start(reader)
     os.close(reader)
-    send(span())
+    process.add(span())
     assert process.wait() == 0
     assert process.err == ""
 
 
-def test_it_runs_without_any_stdout(port, send):
-    command = f"exec {sys.executable} -m viewer >&-"
-    settings = clean_environment(VIEWER_OTLP_PORT=port, VIEWER_WEB_PORT=free_port())
-    with Process("sh", "-c", command, env=settings) as process:
-        send(span())
-        assert process.stop() == 0
-        assert process.err == ""
-
-
 @pytest.mark.parametrize("name", ["VIEWER_OTLP_PORT", "VIEWER_HTTP_PORT", "VIEWER_WEB_PORT"])
-def test_a_taken_port_is_one_line_that_names_the_variable(viewer, name):
-    taken = free_port()
-    first = viewer(**{name: taken})
-    first.wait_for(READY)
-    second = viewer(**{"VIEWER_OTLP_PORT": free_port(), name: taken})
+def test_a_taken_port_is_one_line_that_names_the_variable(running, viewer, name):
+    taken = {"VIEWER_OTLP_PORT": running.otlp, "VIEWER_HTTP_PORT": running.http, "VIEWER_WEB_PORT": running.web}[name]
+    second = viewer(**{name: taken})
     assert second.wait() == 1
     assert second.out == ""
     (line,) = second.err.splitlines()
-    assert f"port {taken}" in line
+    assert "Address already in use" in line
+    assert str(taken) in line
     assert name in line
-    assert first.returncode is None
+    assert running.returncode is None
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("VIEWER_OTLP_PORT", "abc"),
         ("VIEWER_HTTP_PORT", "abc"),
-        ("VIEWER_CORS_ORIGINS", "*"),
         ("VIEWER_CORS_ORIGINS", "http://localhost:3000/"),
-        ("VIEWER_OTLP_PORT", "65536"),
-        ("VIEWER_OTLP_PORT", "-1"),
-        ("VIEWER_OTLP_PORT", "9" * 10_000),
         ("VIEWER_MAX_TRACES", "0"),
-        ("VIEWER_MAX_TRACES", "many"),
-        ("VIEWER_MAX_SPANS", "1.5"),
         ("VIEWER_HOST", "no such host"),
     ],
 )
@@ -267,32 +268,36 @@ def test_a_bad_setting_is_one_line_that_names_it(viewer, name, value):
     assert process.wait() == 1
     (line,) = process.output.splitlines()
     assert name in line
-    assert len(line) < 200
 
 
-@pytest.mark.parametrize("name", ["VIEWER_HOST", "VIEWER_MAX_TRACES", "VIEWER_MAX_SPANS", "VIEWER_CORS_ORIGINS"])
-def test_a_blank_setting_is_none(viewer, name):
-    viewer(**{name: " "}).wait_for(READY)
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("", 4317), (" ", 4317), ("0", 0), ("65535", 65535), ("65536", None), ("-1", None), ("1.5", None)],
+)
+def test_a_setting_is_a_number_in_its_range_or_the_default(monkeypatch, text, value):
+    monkeypatch.setenv("VIEWER_OTLP_PORT", text)
+    if value is None:
+        with pytest.raises(SystemExit, match=r"VIEWER_OTLP_PORT must be a whole number from 0 to 65,535, not "):
+            setting("VIEWER_OTLP_PORT", 4317, 0, 65_535)
+    else:
+        assert setting("VIEWER_OTLP_PORT", 4317, 0, 65_535) == value
 
 
-def test_the_bounds_can_be_set(viewer, send):
+def test_the_bounds_can_be_set(viewer):
     process = viewer(VIEWER_MAX_TRACES=3, VIEWER_MAX_SPANS=2)
     process.wait_for(READY)
-    response = send(*(span() for _ in range(5)))
-    assert response.partial_success.rejected_spans == 3
+    assert process.add(*(span() for _ in range(5))).partial_success.rejected_spans == 3
     process.wait_for("cut: 3 spans")
 
 
 @pytest.mark.parametrize(
     ("host", "expected"),
     [
-        ("127.0.0.1", True),
         ("127.1.2.3", True),
         ("::1", True),
         ("localhost", True),
         ("0.0.0.0", False),
         ("::", False),
-        ("192.168.1.2", False),
         ("example.org", False),
     ],
 )
@@ -300,251 +305,46 @@ def test_it_knows_what_stays_on_this_machine(host, expected):
     assert is_loopback(host) == expected
 
 
-def on_a_terminal(viewer, send, width, **settings):
-    """Return what a viewer writes to a terminal for one trace in error."""
+def test_a_terminal_gets_colours_and_its_own_width(viewer):
     master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
-    process = viewer(stdout=slave, **settings)
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 66, 0, 0))
+    process = viewer(stdout=slave, TERM="xterm-256color")
     os.close(slave)
-    send(span("root", id=1, failed=True, status={"code": 2, "message": "broken"}), span("child", parent=1))
+    process.add(span("root", id=1, failed=True, status={"code": 2, "message": "broken"}), span("child", parent=1))
     output = bytearray()
     wait_until(lambda: output.extend(os.read(master, 10_000)) or b"child" in output, "the picture")
     process.stop()
     os.close(master)
-    return output.decode()
-
-
-def test_a_terminal_gets_colours_and_its_own_width(viewer, send):
-    text = on_a_terminal(viewer, send, 66, TERM="xterm-256color")
+    text = output.decode()
     assert "\x1b[31m✗" in text
     (root,) = (line for line in text.splitlines() if "root" in line)
     assert len(re.sub(r"\x1b\[[\d;]*m", "", root)) == 66
 
 
-def test_no_color_is_respected(viewer, send):
-    text = on_a_terminal(viewer, send, 66, TERM="xterm-256color", NO_COLOR=1)
-    assert "✗ root" in text
-    assert "\x1b[31m" not in text
-
-
-def test_a_stdout_without_utf8_gets_ascii(viewer, send):
+def test_a_stdout_without_utf8_gets_ascii(viewer):
     process = viewer(PYTHONIOENCODING="ascii")
-    process.wait_for(READY)
-    send(span("größe", id=1, failed=True), span("child", parent=1))
+    process.add(span("größe", id=1, failed=True), span("child", parent=1))
     process.wait_for(r"x gr\?\?e")
     process.wait_for(r"` child")
     assert process.err == ""
 
 
-def bloated(megabytes):
-    """A span as bytes that holds nothing but empty events: 2 bytes each, and 66 once they are decoded."""
-    return span().SerializeToString() + field(11, b"") * int(megabytes * 500_000)
-
-
-def one(*spans):
-    """A request as bytes with these spans in one scope."""
-    return field(1, field(2, field(2, *spans)))
-
-
-@pytest.mark.parametrize(
-    "hostile",
-    [
-        field(1, field(2, b"") * 12) * 590_000,
-        one(bloated(15)),
-        one(*(bloated(0.19) for _ in range(75))),
-        one(span(attributes=[attribute("key", "\x01" * 15_000_000 + "😀")]).SerializeToString()),
-    ],
-    ids=["empty scopes", "a span of empty events", "75 spans of empty events", "a text to be escaped"],
-)
-def test_whatever_a_request_holds_the_memory_is_bounded(viewer, port, hostile):
-    web_port = free_port()
-    process = viewer(VIEWER_WEB_PORT=web_port)
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the most memory it ever had")
+def test_full_batches_of_eight_senders_at_once_take_less_than_500_mb(viewer):
+    process = viewer()
     process.wait_for(READY)
-    with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.max_send_message_length", -1)]) as channel:
-        export = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
-        with contextlib.suppress(grpc.RpcError):  # it may be refused
-            export(hostile, wait_for_ready=True, timeout=60)
-        export(request(span("later", trace=2)).SerializeToString())
-    with requests.get(f"http://127.0.0.1:{web_port}/api/v3/traces/{trace_id(1)}", stream=True, timeout=60) as answer:
-        answer.raw.read(1_000_000)
-    process.wait_for("later")
-    assert most_memory(process) < 500_000_000
 
+    def sender(number):
+        with grpc.insecure_channel(f"127.0.0.1:{process.otlp}") as channel:
+            export = trace_service_pb2_grpc.TraceServiceStub(channel).Export
+            for batch in range(8):
+                text = [attribute("text", "x" * 250)]
+                spans = (span(trace=number * 100 + batch, attributes=text) for _ in range(10_000))
+                export(request(*spans), timeout=60)
 
-def most_memory(process):
-    """The most memory that a process ever had, in bytes."""
-    return 1000 * int(re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())[1])
-
-
-IDS = b'{"traceId":"%032x","spanId":"%016x","name":"' % (1, 1)
-
-
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
-        (lambda: of_a_span(b'{"x":[' + b'{"":0},' * 2_300_000 + b"0]}"), 400),
-        (lambda: b'{"resourceSpans":[' + b"{}," * 5_400_000 + b"{}]}", 400),
-        (lambda: of_a_span((IDS + b"x" * 400 + b'"},') * 30_000 + b"{}"), 200),
-        (lambda: of_a_span(IDS + b"x" * 15_000_000 + "😀".encode() + b'"}'), 200),
-        (lambda: bytes(200_000_000), 413),
-    ],
-    ids=["a span", "around spans", "many spans", "a long name", "a bomb"],
-)
-def test_whatever_eight_requests_in_json_hold_at_once_the_memory_is_bounded(viewer, body, code):
-    http_port = free_port()
-    process = viewer(VIEWER_HTTP_PORT=http_port)
-    process.wait_for(READY)
-    url, packed = f"http://127.0.0.1:{http_port}/v1/traces", gzip.compress(body(), compresslevel=1)
-    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     with ThreadPoolExecutor(8) as senders:
-        answers = senders.map(lambda _: requests.post(url, packed, headers=headers, timeout=100), range(8))
-        assert {answer.status_code for answer in answers} == {code}
-    assert most_memory(process) < 500_000_000
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        lambda: of_a_span(b'{"x":[' + b'{"":0},' * 2_300_000 + b"0]}"),
-        lambda: of_a_span((IDS + b"x" * 400 + b'"},') * 30_000 + b"{}"),
-        lambda: b'{"result":' + of_a_span(IDS + b"x" * 15_000_000 + "😀".encode() + b'"}') + b"}",
-        lambda: b"{}\n" * 100_000,
-        lambda: b"[\n" * 8_000_000,
-    ],
-    ids=["a span", "many spans", "a long name", "many lines", "no lines after all"],
-)
-def test_whatever_eight_files_hold_at_once_the_memory_is_bounded(viewer, body):
-    web_port = free_port()
-    process = viewer(VIEWER_WEB_PORT=web_port)
-    process.wait_for(READY)
-    url, file = f"http://127.0.0.1:{web_port}/viewer/files", body()
-    with ThreadPoolExecutor(8) as senders:
-        answers = senders.map(lambda _: requests.post(url, file, timeout=100), range(8))
-        assert {answer.status_code for answer in answers} <= {200, 400, 503}
-    assert most_memory(process) < 500_000_000
-
-
-@pytest.mark.parametrize("place", ["resource", "scope"])
-def test_big_resources_and_scopes_are_read_one_at_a_time(viewer, port, place):
-    web_port = free_port()
-    process = viewer(VIEWER_WEB_PORT=web_port)
-    with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.max_send_message_length", -1)]) as channel:
-        export = trace_service_pb2_grpc.TraceServiceStub(channel).Export
-        for number in range(1, 9):
-            big = request(span(trace=number))
-            resource_spans = big.resource_spans[0]
-            owner = resource_spans.resource if place == "resource" else resource_spans.scope_spans[0].scope
-            owner.attributes.append(attribute("text", "\x01" * 15_000_000 + "😀"))
-            export(big, wait_for_ready=True, timeout=60)
-
-    def read(number):
-        url = f"http://127.0.0.1:{web_port}/api/v3/traces/{trace_id(number)}"
-        with requests.get(url, stream=True, timeout=60) as answer:
-            assert len(answer.raw.read(40_000_000)) == 40_000_000
-
-    with ThreadPoolExecutor(8) as readers:
-        list(readers.map(read, range(1, 9)))
-    assert most_memory(process) < 500_000_000
-
-
-def rests(process):
-    """Whether a process does nothing for a moment."""
-
-    def seconds():
-        return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-
-    before = seconds()
-    time.sleep(0.2)
-    return seconds() == before
-
-
-def test_a_slow_reader_gets_an_end_when_there_is_no_room_for_its_answer(port, send):
-    """A limit on the size of files stands for a full folder."""
-    web_port = free_port()
-    settings = clean_environment(VIEWER_OTLP_PORT=port, VIEWER_WEB_PORT=web_port)
-    with Process("sh", "-c", f"ulimit -f 8000; exec {sys.executable} -m viewer", env=settings) as process:
-        for id in range(1, 5):
-            send(span(id=id, attributes=[attribute("text", "\x01" * 1_000_000)]))
-        with connections(web_port, 1) as (reader,):
-            reader.settimeout(10)
-            reader.sendall(f"GET /api/v3/traces/{trace_id(1)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-            reader.recv(1)
-            wait_until(lambda: rests(process), "the viewer has come to the limit")
-            with contextlib.suppress(ConnectionError):
-                while reader.recv(1_000_000):
-                    pass
-        assert requests.get(f"http://127.0.0.1:{web_port}/api/v3/services", timeout=20).ok
-        assert process.stop() == 0
-        assert process.err == ""
-
-
-def test_a_flood_does_not_take_it_down(viewer, send):
-    process = viewer(VIEWER_MAX_TRACES=100, VIEWER_MAX_SPANS=1000)
-    process.wait_for(READY)
-    for first in range(1, 2001, 100):
-        send(*(span(trace=number) for number in range(first, first + 100)))
-    process.wait_for(trace_id(2000))
-    process.wait_for("traces not drawn")
+        list(senders.map(sender, range(1, 9)))
+    most = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())[1]
+    assert int(most) < 500_000
+    process.wait_for("traces? not drawn|10,000 spans")
     assert process.stop() == 0
-
-
-@contextlib.contextmanager
-def connections(port, count):
-    """Open sockets to a port that take next to nothing of what is sent to them."""
-    with contextlib.ExitStack() as opened:
-        yield [opened.enter_context(slow_socket(port)) for _ in range(count)]
-
-
-def slow_socket(port):
-    opened = socket.socket()
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    opened.connect(("127.0.0.1", port))
-    return opened
-
-
-def test_readers_that_do_not_read_keep_nobody_out(viewer, send):
-    web_port = free_port()
-    viewer(VIEWER_WEB_PORT=web_port)
-    for id in range(1, 5):
-        send(span(id=id, attributes=[attribute("text", "\x01" * 1_000_000)]))  # six times as long in JSON
-    question = f"GET /api/v3/traces/{trace_id(1)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-    with connections(web_port, 8) as readers:
-        for reader in readers:
-            reader.sendall(question)
-        for _ in range(5):
-            assert requests.get(f"http://127.0.0.1:{web_port}/api/v3/services", timeout=20).ok
-
-
-def test_connections_that_ask_nothing_keep_nobody_out(viewer):
-    web_port = free_port()
-    viewer(VIEWER_WEB_PORT=web_port).wait_for(READY)
-    with connections(web_port, 200):
-        assert requests.get(f"http://127.0.0.1:{web_port}/api/v3/services", timeout=5).ok
-
-
-def test_what_is_sent_to_the_page_is_not_taken(viewer):
-    web_port = free_port()
-    viewer(VIEWER_WEB_PORT=web_port).wait_for(READY)
-    with connections(web_port, 1) as (sender,):
-        sender.sendall(b"POST / HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 1000000000\r\n\r\n")
-        sender.settimeout(5)
-        assert sender.recv(4096).startswith(b"HTTP/1.1 413 ")
-
-
-def test_a_thousand_connections_do_not_end_it(viewer, port):
-    before = _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most < 4096:
-        pytest.skip("needs 4,096 open files: `ulimit -Hn`")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, most))
-    try:
-        web_port = free_port()
-        process = viewer(VIEWER_WEB_PORT=web_port)
-        process.wait_for(READY)
-        with connections(port, 1_100):
-            files = Path(f"/proc/{process.pid}/fd")
-            wait_until(lambda: len(list(files.iterdir())) > 1_100, "the connections")
-            assert requests.get(f"http://127.0.0.1:{web_port}/api/v3/services", timeout=20).ok
-        assert process.stop() == 0
-        assert process.err == ""
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)

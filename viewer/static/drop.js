@@ -2,7 +2,7 @@
 
 import { $ } from "./text.js";
 
-const LARGEST = 16 * 1024 * 1024; // bytes, as in receiver.py
+const LARGEST = 16 * 1024 * 1024; // bytes, as in serving.py
 
 const say = (text) => $("dropped").replaceChildren(text);
 
@@ -23,7 +23,6 @@ async function trouble(file) {
   try {
     const answer = await fetch("/viewer/files", { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
     if (answer.ok) return "";
-    if (answer.status === 503) return "the viewer has too much to do: drop it again in a second";
     return (await answer.json()).error.message;
   } catch {
     return "it cannot be read, or the viewer does not answer";

@@ -1,7 +1,6 @@
 // Makes the tree of a trace from its OTLP JSON. Nothing here recurses: a trace may be 50,000 spans deep.
 
 import { between } from "./text.js";
-import { written } from "./values.js";
 
 const YEAR = 31_557_600e9; // nanoseconds
 
@@ -59,7 +58,7 @@ export function readTrace({ resourceSpans = [] }) {
 /** The spans of one resource, as nodes that have no place yet. */
 function readResource({ resource = {}, scopeSpans = [] }) {
   const name = resource.attributes?.find(({ key }) => key === "service.name")?.value;
-  const service = written(name).slice(0, 200) || "unknown_service"; // as the store has it
+  const service = name?.stringValue?.slice(0, 200) || "unknown_service"; // as the store has it
   return scopeSpans.flatMap(({ scope = {}, spans = [] }) => spans.map((span) => {
     const start = BigInt(span.startTimeUnixNano ?? 0);
     const end = BigInt(span.endTimeUnixNano ?? 0);
@@ -113,7 +112,7 @@ function latest(nodes, first) {
   return last;
 }
 
-/** Mark the spans that are years from the rest, and give the stretch of the others, if there are such; as tree.py does. */
+/** Mark the spans that are years from the rest, and give the stretch of the others, if there are such. */
 function markFar(found) {
   const timed = found.filter(({ start }) => start);
   let [gap, place] = [0, 0];
