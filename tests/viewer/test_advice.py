@@ -1,5 +1,6 @@
 """Each rule of the advice speaks on the smallest trace that deserves it, and is silent on the nearest that does not."""
 
+import contextlib
 import re
 
 import pytest
@@ -7,13 +8,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from tests.support import ROOT
+from tests.conftest import server_settings
+from tests.support import ROOT, Process, clean_environment, free_port
 from tests.viewer.otlp import attribute, case, exception, messages, request, send, span, trace_id
 from viewer import advice
 from viewer.advice import Advisor
 from viewer.neighbours import find_facts
 from viewer.store import Store
 
+UNTRACED = "auto"  # the folder of the programs without a line of tracing
+INSTRUMENTED = {
+    "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",
+    "OTEL_METRICS_EXPORTER": "none",
+    "OTEL_LOGS_EXPORTER": "none",
+}
 INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = range(1, 6)
 OK, ERROR = Status(code=Status.STATUS_CODE_OK), Status(code=Status.STATUS_CODE_ERROR)
 GET = {"http.request.method": "GET"}
@@ -32,17 +40,19 @@ def coded(attributes, code=200):
     return attributes | {"http.response.status_code": str(code)}
 
 
-def given_by(*requests, trace=1):
-    """Return the advice for a trace among these requests, long after they came: (rule, span id, text, see)."""
+def reviewed(requests):
+    """Return the advice for each trace in these requests, long after they came: a dictionary by trace id."""
     store = Store()
     for each in requests:
         send(store, each)
-    neighbours = [
-        find_facts(store.trace(summary.trace_id))
-        for summary in store.summaries()
-        if summary.trace_id != trace_id(trace)
-    ]
-    return advice.review(store.trace(trace_id(trace)), neighbours)
+    facts = {summary.trace_id: find_facts(store.trace(summary.trace_id)) for summary in store.summaries()}
+    neighbours = {id: [facts[other] for other in facts if other != id] for id in facts}
+    return {id: advice.review(store.trace(id), neighbours[id]) for id in facts}
+
+
+def given_by(*requests, trace=1):
+    """Return the advice for one trace in these requests."""
+    return reviewed(requests)[trace_id(trace)]
 
 
 def rules(*requests, trace=1):
@@ -599,7 +609,11 @@ def test_there_are_at_most_ten_pieces_and_a_rule_says_once_what_it_found_on_many
 def test_no_trace_is_too_odd_for_it(spans):
     odd = [Span(**fields) for fields in spans]
     for each in odd:
-        each.trace_id, each.span_id, each.parent_span_id = b"\1" * 16, (b"\2" + each.span_id)[:8].ljust(8, b"\1"), b"\1" * 8
+        each.trace_id, each.span_id, each.parent_span_id = (
+            b"\1" * 16,
+            (b"\2" + each.span_id)[:8].ljust(8, b"\1"),
+            b"\1" * 8,
+        )
     found = given_by(request(*odd), trace=int.from_bytes(b"\1" * 16, "big"))
     assert all(piece.text.endswith(".") for piece in found)
 
@@ -630,3 +644,49 @@ def test_the_page_lists_the_rules_in_their_order():
 @pytest.mark.parametrize("rule", advice.RULES)
 def test_each_rule_cites_its_source(rule):
     assert re.match(r"Semantic conventions, |\w+ API|OTLP, ", rule.__doc__)
+
+
+# The real programs
+
+
+def advice_for(sink):
+    """Return the advice for all traces that a sink has, as one list."""
+    return [piece for pieces in reviewed(sink.requests).values() for piece in pieces]
+
+
+@pytest.mark.parametrize(
+    ("fault", "spans"),
+    [({}, 6), ({"REDIS_URL": "redis://localhost:{port}"}, 4), ({"MONGODB_URI": "mongodb://localhost:{port}"}, 6)],
+    ids=["healthy", "Redis is down", "MongoDB is down"],
+)
+def test_the_posts_trace_leaves_nothing_to_be_said(server, client, sink, fault, spans):
+    process = server(**{name: url.format(port=free_port()) for name, url in fault.items()})
+    client("--count", 2, "--interval", 0, DESTINATION_URL=f"{process.url}/ping").wait()
+    sink.wait_for(2 * spans)
+    assert advice_for(sink) == []
+
+
+def test_a_client_that_nobody_answers_leaves_nothing_to_be_said(client, sink):
+    client("--count", 1, DESTINATION_URL=f"http://localhost:{free_port()}/ping").wait()
+    sink.wait_for(1)
+    assert advice_for(sink) == []
+
+
+def test_the_same_programs_instrumented_automatically_leave_nothing_to_be_said(
+    venv_auto, server, start, sink, redis_server, mongodb_server
+):
+    port = free_port()
+    settings = server_settings(sink, redis_server, mongodb_server) | {
+        "SERVER_PORT": port,
+        "DESTINATION_URL": f"http://127.0.0.1:{port}/ping",
+        "OTEL_RESOURCE_ATTRIBUTES": None,
+    }
+    with contextlib.ExitStack() as stack:
+        for program in ("server.py", "client.py"):
+            environment = clean_environment(**settings, **INSTRUMENTED, OTEL_SERVICE_NAME=program)
+            command = [venv_auto / "opentelemetry-instrument", venv_auto / "python", f"{UNTRACED}/{program}"]
+            process = stack.enter_context(Process(*command, env=environment))
+            if program == "server.py":
+                process.wait_for_port(port)
+        sink.wait_for(5)
+        assert advice_for(sink) == []
