@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from viewer.names import NEW_NAMES, new_names
+from viewer.names import NEW_NAMES, new_names, old_names
 from viewer.neighbours import Fact, Servers, find_facts, is_half, other_half, runs_in, the_only_other
-from viewer.seen import CLIENT, CODE, INSIDE, METHOD, SERVER, Node, read, texts
+from viewer.seen import CLIENT, CODE, DATABASE, INSIDE, METHOD, SERVER, Node, read, texts
 from viewer.store import Store, Summary
 from viewer.wire import Trace
 
@@ -24,7 +24,6 @@ PATIENCE = 10  # seconds that a parent may come after its child
 US, MS = 10**3, 10**6  # in nanoseconds, as all times of spans
 INTERNAL, PRODUCER, CONSUMER = Span.SPAN_KIND_INTERNAL, Span.SPAN_KIND_PRODUCER, Span.SPAN_KIND_CONSUMER
 UNSET, ERROR = Status.STATUS_CODE_UNSET, Status.STATUS_CODE_ERROR
-DATABASE = ("db.system.name", "db.system")
 
 
 class Advice(NamedTuple):
@@ -314,8 +313,7 @@ def old_name(scene: Scene) -> Iterator[Finding]:
         owners = [node.attributes] if node.resource in resources else [node.attributes, node.resource_attributes]
         resources.add(node.resource)
         for attributes in owners:
-            old = {key: new_names(key, node.kind == SERVER) for key in attributes if key in NEW_NAMES}
-            old = {key: news for key, news in old.items() if not attributes.keys() & set(news)}
+            old = old_names(attributes, node.kind == SERVER)
             found |= old
             nodes += [node] * bool(old)
             is_of_library |= any(key.startswith(("http.", "net.", "db.")) for key in old) and is_library(node.scope)

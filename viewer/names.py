@@ -3,6 +3,8 @@
 Semantic conventions, "Attribute registry"; only names whose successors are stable.
 """
 
+from viewer.seen import DATABASE, METHOD
+
 NEW_NAMES = {
     "http.method": "http.request.method",
     "http.status_code": "http.response.status_code",
@@ -59,3 +61,14 @@ OF_A_SERVER = {  # what they are on a SERVER span
 def new_names(old: str, of_a_server: bool) -> list[str]:
     """Return what took the place of an old name, on a SERVER span or on another."""
     return (OF_A_SERVER.get(old, NEW_NAMES[old]) if of_a_server else NEW_NAMES[old]).split(" and ")
+
+
+def old_names(attributes: dict[str, str], of_a_server: bool) -> dict[str, list[str]]:
+    """Return the old names among attributes, each with what took its place.
+
+    Not those that have it beside them, nor what stands with them: an instrumentation may write both (`http/dup`).
+    """
+    twice = ("http.", "net.") if attributes.keys() >= set(METHOD) else ()
+    twice += ("db.",) if attributes.keys() >= set(DATABASE) else ()
+    old = {key: new_names(key, of_a_server) for key in attributes if key in NEW_NAMES and not key.startswith(twice)}
+    return {key: news for key, news in old.items() if not attributes.keys() & set(news)}

@@ -59,7 +59,7 @@ def find_facts(trace: Trace) -> list[Fact]:
     return facts
 
 
-def runs_in(one: "Node | Fact", other: "Node | Fact", margin: int = 0) -> bool:
+def runs_in(one: Node | Fact, other: Node | Fact, margin: int = 0) -> bool:
     """Return whether a span begins and ends within the time of another, give or take a margin in nanoseconds."""
     return other.start - margin <= one.start and one.end <= other.end + margin
 

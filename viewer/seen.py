@@ -17,6 +17,7 @@ SERVER, CLIENT = Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CLIENT
 INSIDE = (Span.SPAN_KIND_UNSPECIFIED, Span.SPAN_KIND_INTERNAL)  # "the former may be taken for the latter": trace.proto
 METHOD = ("http.request.method", "http.method")
 CODE = ("http.response.status_code", "http.status_code")
+DATABASE = ("db.system.name", "db.system")
 
 
 class Call(NamedTuple):
