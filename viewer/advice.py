@@ -16,8 +16,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from viewer.names import NEW_NAMES, new_names, old_names
 from viewer.neighbours import Fact, Servers, find_facts, is_half, other_half, runs_in, the_only_other
 from viewer.seen import CLIENT, CODE, DATABASE, INSIDE, METHOD, SERVER, Node, read, texts
-from viewer.store import Store, Summary
-from viewer.wire import Trace
+from viewer.store import Store, Summary, Trace
 
 MOST = 10  # pieces of advice for one trace
 PATIENCE = 10  # seconds that a parent may come after its child
@@ -212,7 +211,7 @@ SECRET_KEY = re.compile(
     r"(?i)(?:^|[._-])(?<!page.)(?<!next.)(?<!csrf.)"
     r"(password|passwd|pwd|secret|token|cookie|authorization|api[_-]?key|credentials?)$"
 )
-MASKED = re.compile(r"(?i).*(\*\*|redacted|filtered|masked|hidden|removed)|\W*(x*|true|false|none|null|undefined)\W*$")
+MASKED = re.compile(r"(?i).*(\*\*|redacted|filtered|masked|hidden|removed)|\W*(|xx+|true|false|none|null|undefined)\W*$")
 
 
 def secret(scene: Scene) -> Iterator[Finding]:
@@ -249,9 +248,8 @@ def kind(scene: Scene) -> Iterator[Finding]:
         outside = [key for each in relatives if each.kind not in INSIDE for key in each.attributes]
         for family, required in FAMILIES.items():
             if all(node.get(*names) for names in required) and not any(key.startswith(family) for key in outside):
-                is_what = "INTERNAL" if node.kind else "of no kind"
-                problem = f"{called(node)} has the attributes {family}* of a call, and is {is_what}"
-                kinds = "PRODUCER or CONSUMER" if family == "messaging." else "CLIENT, or SERVER where it answers one"
+                problem = f"{called(node)} is {'INTERNAL' if node.kind else 'of no kind'}, with the {family}* of a call"
+                kinds = {"db.": "CLIENT", "messaging.": "PRODUCER or CONSUMER"}.get(family, "CLIENT or SERVER")
                 see = "docs/reading-guide.md#where-ours-differs-and-why"
                 yield Finding(node, problem, f"give it the kind {kinds}", see)
                 break

@@ -11,7 +11,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from viewer.seen import CLIENT, INSIDE, SERVER, Call, Node, read_call, texts
-from viewer.wire import Trace
+from viewer.store import Trace
 
 MS, S = 10**6, 10**9  # in nanoseconds
 

@@ -11,7 +11,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationSc
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from viewer.wire import Trace
+from viewer.store import Trace
 
 SERVER, CLIENT = Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CLIENT
 INSIDE = (Span.SPAN_KIND_UNSPECIFIED, Span.SPAN_KIND_INTERNAL)  # "the former may be taken for the latter": trace.proto

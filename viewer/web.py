@@ -8,9 +8,10 @@ The API has the paths and JSON shapes of Jaeger 2.21's HTTP api_v3, so that the 
     GET /api/v3/traces
     GET /api/v3/trace-summaries
 
-What is ours is called `viewer`: the parameters `viewer.search` and `viewer.errors`, and the field `viewer`,
-which a script for Jaeger does not look at. Looser than Jaeger: no parameter is required. Stricter: a search
-parameter that has no effect here is refused, not passed over. A trace's start is that of its first span.
+What is ours is called `viewer`: the path `/viewer/advice/{trace_id}`, the parameters `viewer.search` and
+`viewer.errors`, and the field `viewer`, which a script for Jaeger does not look at. Looser than Jaeger: no parameter is
+required. Stricter: a search parameter that has no effect here is refused, not passed over. A trace's start is that of
+its first span.
 """
 
 import re
@@ -33,7 +34,8 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from werkzeug.exceptions import BadRequest, HTTPException
 
-from viewer import files, search, serving, span_json
+from viewer import docs, files, search, serving, span_json
+from viewer.advice import Advisor
 from viewer.receiver import MAX_REQUEST
 from viewer.span_json import encode
 from viewer.store import Store, Summary
@@ -113,6 +115,8 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317, htt
         body = {"error": {"httpCode": problem.code, "message": problem.description}}
         return body, problem.code, {"Allow": "GET, HEAD"} if problem.code == 405 else {}
 
+    app.register_blueprint(docs.pages)
+
     @app.get("/")
     def list_page():
         return render_template("list.html", otlp_port=otlp_port, http_port=http_port)
@@ -177,6 +181,16 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317, htt
         found = search.operations(store, parameters.get("service", ""), parameters.get("spanKind", ""))
         names = _list({"name": name, "spanKind": kind} for name, kind in found)
         return json_response(f'{{"operations":{names}}}')
+
+    advisor = Advisor(store)
+
+    @app.get("/viewer/advice/<trace_id>")
+    def advice(trace_id):
+        is_id = re.fullmatch("[0-9A-Fa-f]{1,32}", trace_id)
+        pieces = advisor.review(trace_id.lower().zfill(32)) if is_id else None
+        if pieces is None:
+            abort(404, "No such trace is here")
+        return {"advice": [{"rule": rule, "spanId": id, "text": text, "see": see} for rule, id, text, see in pieces]}
 
     @app.get("/api/v3/trace-summaries")
     def trace_summaries():
