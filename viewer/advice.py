@@ -211,7 +211,9 @@ SECRET_KEY = re.compile(
     r"(?i)(?:^|[._-])(?<!page.)(?<!next.)(?<!csrf.)"
     r"(password|passwd|pwd|secret|token|cookie|authorization|api[_-]?key|credentials?)$"
 )
-MASKED = re.compile(r"(?i).*(\*\*|redacted|filtered|masked|hidden|removed)|\W*(|xx+|true|false|none|null|undefined)\W*$")
+MASKED = re.compile(
+    r"(?i).*(\*\*|redacted|filtered|masked|hidden|removed)|\W*(|xx+|true|false|none|null|undefined)\W*$"
+)
 
 
 def secret(scene: Scene) -> Iterator[Finding]:
@@ -248,7 +250,8 @@ def kind(scene: Scene) -> Iterator[Finding]:
         outside = [key for each in relatives if each.kind not in INSIDE for key in each.attributes]
         for family, required in FAMILIES.items():
             if all(node.get(*names) for names in required) and not any(key.startswith(family) for key in outside):
-                problem = f"{called(node)} is {'INTERNAL' if node.kind else 'of no kind'}, with the {family}* of a call"
+                is_what = "INTERNAL" if node.kind else "of no kind"
+                problem = f"{called(node)} has the attributes of a call, {family}*, and is {is_what}"
                 kinds = {"db.": "CLIENT", "messaging.": "PRODUCER or CONSUMER"}.get(family, "CLIENT or SERVER")
                 see = "docs/reading-guide.md#where-ours-differs-and-why"
                 yield Finding(node, problem, f"give it the kind {kinds}", see)

@@ -302,7 +302,7 @@ CALLS = {
 def test_a_call_is_not_internal(family):
     piece = only(request(make("ask", INTERNAL, CALLS[family])))
     assert piece.rule == "kind"
-    assert piece.text.startswith(f"“ask” is INTERNAL, with the {family}.* of a call: give it the kind ")
+    assert piece.text.startswith(f"“ask” has the attributes of a call, {family}.*, and is INTERNAL: give it the kind ")
     assert rules(request(make("ask", Span.SPAN_KIND_UNSPECIFIED, CALLS[family]))) == ["kind"]
     assert rules(request(make("ask", PRODUCER if family == "messaging" else CONSUMER, CALLS[family]))) == []
 
