@@ -8,13 +8,14 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from viewer.names import NEW_NAMES, new_names, old_names
-from viewer.neighbours import Fact, Servers, find_facts, is_half, other_half, runs_in, the_only_other
+from viewer.neighbours import Fact, Servers, find_facts, is_half, other_half, pairs_with_others, runs_in
 from viewer.seen import CLIENT, CODE, DATABASE, INSIDE, METHOD, SERVER, Node, read, texts
 from viewer.store import Store, Summary, Trace
 
@@ -117,9 +118,9 @@ def service_name(scene: Scene) -> Iterator[Finding]:
 
 def lost_context(scene: Scene) -> Iterator[Finding]:
     """Propagators API: a caller injects its context into what it sends, and who answers extracts it."""
-    halves = defaultdict(list)  # the same call -> what may be one of its sides
+    halves = defaultdict(lambda: {CLIENT: [], SERVER: []})  # the same call -> what may be the sides of it
     for fact in filter(is_half, scene.all_facts):
-        halves[fact.call[:3]].append(fact)
+        halves[fact.call[:3]][fact.kind].append(fact)
     for fact in filter(is_half, scene.facts):
         other = other_half(fact, halves[fact.call[:3]])
         if other and other_half(other, halves[fact.call[:3]]) is fact:
@@ -168,18 +169,19 @@ def no_client(scene: Scene) -> Iterator[Finding]:
 
 def two_servers(scene: Scene) -> Iterator[Finding]:
     """Semantic conventions, "HTTP server span": it stands for one request, which has no other."""
-    pairs, children = [], defaultdict(list)  # the inner and the outer span; those of a parent, whether it came or not
+    pairs, beside = (
+        [],
+        defaultdict(lambda: defaultdict(list)),
+    )  # the inner and the outer; parent and call -> scope -> spans
     for node in scene.nodes:
         if node.kind == SERVER and node.has_times:
-            beside = children[node.span.parent_span_id] if all(node.call[:2]) and not node.is_root else []
-            pairs += [pair for each in beside for pair in ((node, each), (each, node))]
             pairs += [(node, each) for each in above(node)]
-            children[node.span.parent_span_id].append(node)
-    servers = [fact for fact in scene.all_facts if fact.kind == SERVER]
-    for fact in scene.facts:
-        other = the_only_other(fact, servers)
-        if other and the_only_other(other, servers) is fact and (fact.is_root or other.is_root):
-            pairs += [(fact, other), (other, fact)]
+            if all(node.call[:2]) and not node.is_root:
+                scopes = beside[node.span.parent_span_id, node.call[:2]]
+                others = (each for scope in scopes if scope != node.scope for each in scopes[scope])
+                pairs += [pair for each in others for pair in ((node, each), (each, node))]
+                scopes[node.scope].append(node)
+    pairs += pairs_with_others(scene.facts, scene.all_facts)
     for inner, outer in pairs:
         is_pair = outer.kind == SERVER and outer.resource == inner.resource and outer.scope != inner.scope
         contradict = any(a != b for a, b in zip(inner.call[:2], outer.call[:2], strict=True) if a and b)
@@ -216,13 +218,18 @@ MASKED = re.compile(
 )
 
 
+@lru_cache(maxsize=1_000)
+def names_a_secret(key: str) -> bool:
+    """Return whether an attribute of this name holds a secret, written_so or writtenSo."""
+    return SECRET_KEY.search(re.sub("(?<=[a-z])(?=[A-Z])", "_", key)) is not None
+
+
 def secret(scene: Scene) -> Iterator[Finding]:
     """Semantic conventions, `url.full` and "HTTP": no credentials in attributes; those of a URL are REDACTED."""
     for node in scene.nodes:
         events = (texts(event.attributes) for event in node.span.events)
         for key, value in chain.from_iterable(map(dict.items, (node.attributes, node.resource_attributes, *events))):
-            is_named = SECRET_KEY.search(re.sub("(?<=[a-z])(?=[A-Z])", "_", key)) and not value.isdigit()
-            found = [value] if is_named else []
+            found = [value] if names_a_secret(key) and not value.isdigit() else []
             for password, query in IN_URL.findall(f"?{value}" if key == "url.query" else value):
                 found.append(password or query)
             if any(not MASKED.match(each) for each in found):

@@ -2,8 +2,8 @@
 
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from itertools import accumulate
+from collections.abc import Iterable, Iterator
+from itertools import accumulate, chain
 from typing import NamedTuple
 
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
@@ -70,27 +70,28 @@ def is_half(fact: Fact) -> bool:
     return is_lost and all(fact.call[:3])
 
 
-def other_half(fact: Fact, halves: list[Fact]) -> Fact | None:
-    """Return the other side of a call, if there is only one that it can be.
+def other_half(fact: Fact, halves: dict[int, list[Fact]]) -> Fact | None:
+    """Return the other side of a call, if there is only one that it can be, of its `halves` by their kind.
 
     It runs in the client's time; or up to a second away, if nothing like it runs for five seconds. Of two that
     different scopes have made, one in the other's time, it is the outer one.
     """
     for margin in (MS, S):
-        found = [each for each in halves if fit(fact, each, margin)]
+        found = [each for each in halves[SERVER if fact.kind == CLIENT else CLIENT] if fit(fact, each, margin)]
         if found:
             inner = [
                 a for a in found for b in found if runs_in(a, b) and a.scope != b.scope and a.resource == b.resource
             ]
             outer = [each for each in found if each not in inner]
-            is_clear = margin == MS or sum(runs_in(each, fact, 5 * S) for each in halves) == 1 + len(found)
+            near = [each for each in chain(*halves.values()) if runs_in(each, fact, 5 * S)]
+            is_clear = margin == MS or len(near) == 1 + len(found)
             return outer[0] if is_clear and len(outer) == 1 else None
     return None
 
 
 def fit(one: Fact, other: Fact, margin: int) -> bool:
     """Return whether two spans may be the sides of one call. A client that is redirected has the last answer's code."""
-    if one.kind == other.kind or one.trace_id == other.trace_id:
+    if one.trace_id == other.trace_id:
         return False
     client, server = (one, other) if one.kind == CLIENT else (other, one)
     has_its_code = client.call.code == server.call.code or server.call.code.startswith("3")
@@ -132,14 +133,29 @@ class Servers:
         return (busy / max(60 * S, until - self.starts[0])) ** len(roots) < 0.02
 
 
+def pairs_with_others(facts: list[Fact], all_facts: list[Fact]) -> Iterator[tuple[Fact, Fact]]:
+    """Yield pairs of a SERVER span of these, and the only one that runs in the same time in another trace.
+
+    They are of one resource, one of the two has no parent, and each is the only one for the other.
+    """
+    own = [fact for fact in facts if fact.kind == SERVER]
+    servers = [fact for fact in all_facts if fact.kind == SERVER]
+    begin, end = min((fact.start for fact in own), default=0), max((fact.end for fact in own), default=0)
+    near = [each for each in servers if each.start <= end and begin <= each.end]
+    for fact in own if len(near) > len(own) else ():
+        other = the_only_other(fact, near)
+        if other and (fact.is_root or other.is_root) and the_only_other(other, servers) is fact:
+            yield from ((fact, other), (other, fact))
+
+
 def the_only_other(fact: Fact, servers: list[Fact]) -> Fact | None:
-    """Return the SERVER span of the same resource that runs in the same time in another trace, if it is one."""
+    """Return the span of the same resource that runs in the same time in another trace, if it is one."""
     found = [
         each
         for each in servers
         if each.start <= fact.end
         and fact.start <= each.end
-        and each.resource == fact.resource
         and each.trace_id != fact.trace_id
+        and each.resource == fact.resource
     ]
-    return found[0] if fact.kind == SERVER and len(found) == 1 else None
+    return found[0] if len(found) == 1 else None
