@@ -8,10 +8,9 @@ The API has the paths and JSON shapes of Jaeger 2.21's HTTP api_v3, so that the 
     GET /api/v3/traces
     GET /api/v3/trace-summaries
 
-What is ours is called `viewer`: the path `/viewer/advice/{trace_id}`, the parameters `viewer.search` and
-`viewer.errors`, and the field `viewer`, which a script for Jaeger does not look at. Looser than Jaeger: no parameter is
-required. Stricter: a search parameter that has no effect here is refused, not passed over. A trace's start is that of
-its first span.
+What is ours is called `viewer`: the parameters `viewer.search` and `viewer.errors`, and the field `viewer`,
+which a script for Jaeger does not look at. Looser than Jaeger: no parameter is required. Stricter: a search
+parameter that has no effect here is refused, not passed over. A trace's start is that of its first span.
 """
 
 import re
@@ -186,6 +185,7 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317, htt
 
     @app.get("/viewer/advice/<trace_id>")
     def advice(trace_id):
+        """What a reviewer would say of a trace: ours, and not of Jaeger's API."""
         is_id = re.fullmatch("[0-9A-Fa-f]{1,32}", trace_id)
         pieces = advisor.review(trace_id.lower().zfill(32)) if is_id else None
         if pieces is None:
