@@ -15,6 +15,7 @@ from viewer import advice
 from viewer.advice import Advisor
 from viewer.neighbours import find_facts
 from viewer.store import Store
+from viewer.web import create_app
 
 UNTRACED = "auto"  # the folder of the programs without a line of tracing
 INSTRUMENTED = {
@@ -581,6 +582,24 @@ def test_a_parent_has_ten_seconds_to_come(monkeypatch):
 
 def test_a_trace_that_is_not_here_has_no_advice():
     assert Advisor(Store()).review(trace_id(1)) is None
+
+
+def test_scripts_read_it_at_a_path_of_its_own():
+    store = Store()
+    send(store, request(make("get", attributes={"password": "hunter2"}, id=7)))
+    send(store, request(make("get", trace=2)))
+    get = create_app(store).test_client().get
+    (piece,) = get(f"/viewer/advice/{trace_id(1).upper()}").json["advice"]
+    assert piece == {
+        "rule": "secret",
+        "spanId": "0000000000000007",
+        "text": "“get” has in password what looks like a secret: "
+        "leave it out or write REDACTED, and change what has been sent.",
+        "see": "docs/your-own.md#what-not-to-record",
+    }
+    assert get(f"/viewer/advice/{trace_id(2)}").json == {"advice": []}
+    for nowhere in (trace_id(3), "nothing"):
+        assert get(f"/viewer/advice/{nowhere}").status_code == 404
 
 
 def test_what_was_known_of_a_neighbour_is_forgotten_when_it_changes():
