@@ -184,8 +184,7 @@ def two_servers(scene: Scene) -> Iterator[Finding]:
     pairs += pairs_with_others(scene.facts, scene.all_facts)
     for inner, outer in pairs:
         is_pair = outer.kind == SERVER and outer.resource == inner.resource and outer.scope != inner.scope
-        contradict = any(a != b for a, b in zip(inner.call[:2], outer.call[:2], strict=True) if a and b)
-        if is_pair and runs_in(inner, outer) and not contradict:
+        if is_pair and runs_in(inner, outer):
             of = outer if outer.trace_id == scene.nodes[0].trace_id else inner
             problem = f"{called(outer)} and {called(inner)} of {short(of.service)} are two SERVER spans for one request"
             makers = f"{short(outer.scope)} or {short(inner.scope)}"

@@ -136,7 +136,8 @@ class Servers:
 def pairs_with_others(facts: list[Fact], all_facts: list[Fact]) -> Iterator[tuple[Fact, Fact]]:
     """Yield pairs of a SERVER span of these, and the only one that runs in the same time in another trace.
 
-    They are of one resource, one of the two has no parent, and each is the only one for the other.
+    They are of one resource, one of the two has no parent, each is the only one for the other, and neither says that
+    it answered another request.
     """
     own = [fact for fact in facts if fact.kind == SERVER]
     servers = [fact for fact in all_facts if fact.kind == SERVER]
@@ -144,7 +145,9 @@ def pairs_with_others(facts: list[Fact], all_facts: list[Fact]) -> Iterator[tupl
     near = [each for each in servers if each.start <= end and begin <= each.end]
     for fact in own if len(near) > len(own) else ():
         other = the_only_other(fact, near)
-        if other and (fact.is_root or other.is_root) and the_only_other(other, servers) is fact:
+        if other is None or not (fact.is_root or other.is_root) or the_only_other(other, servers) is not fact:
+            continue
+        if all(a == b for a, b in zip(fact.call[:2], other.call[:2], strict=True) if a and b):
             yield from ((fact, other), (other, fact))
 
 
