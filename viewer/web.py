@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, abort, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from viewer import otlp_json, serving
+from viewer import docs, otlp_json, serving
+from viewer.advice import Advisor
 from viewer.search import BadParameter, Search
 from viewer.store import Store, Summary
 from viewer.trace_json import encode, trace_json
@@ -75,6 +76,8 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317, htt
         response.mimetype = "application/json"
         return response
 
+    app.register_blueprint(docs.pages)
+
     @app.get("/")
     def list_page():
         return render_template("list.html", otlp_port=otlp_port, http_port=http_port)
@@ -108,6 +111,17 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317, htt
     @lru_cache(maxsize=16)  # a page asks the same again and again
     def asked(query_string):
         return Search(request.args)
+
+    advisor = Advisor(store)
+
+    @app.get("/viewer/advice/<trace_id>")
+    def advice(trace_id):
+        """What a reviewer would say of a trace: ours, and not of Jaeger's API."""
+        is_id = re.fullmatch("[0-9A-Fa-f]{1,32}", trace_id)
+        pieces = advisor.review(trace_id.lower().zfill(32)) if is_id else None
+        if pieces is None:
+            abort(404, "No such trace is here")
+        return {"advice": [{"rule": rule, "spanId": id, "text": text, "see": see} for rule, id, text, see in pieces]}
 
     @app.get("/api/v3/trace-summaries")
     def trace_summaries():

@@ -1,5 +1,6 @@
 // One trace: its facts, its tree beside its timeline, and the span that the reader looks at.
 
+import { readAdvice, toggleAdvice } from "./advice.js";
 import { find } from "./find.js";
 import { onKeys } from "./keys.js";
 import { watch } from "./live.js";
@@ -87,6 +88,7 @@ function show({ services, spanCount, errorSpanCount = 0, maxEndTimeUnixNano = 0,
   zoomTo(zoom);
   quietSince = isFirst ? Math.min(Date.now(), Number(BigInt(maxEndTimeUnixNano) / 1_000_000n)) : Date.now();
   sayWhetherItGrows();
+  readAdvice(traceId, () => state !== undefined, goToSpan);
   if (isFirst && isBack && !location.hash) scrollTo(0, Number(sessionStorage.getItem(location.pathname)));
   if (!selected) goToAddress();
   else if (selected.parent?.key !== before.parent?.key || selected.orphan !== before.orphan || selected.from !== before.from) tell(selected);
@@ -183,6 +185,11 @@ function goToAddress() {
   if (node) go(node, node);
   else if (id) warn(`The span ${visible(id)} is not in this trace.`);
   else if (selected) go(active, null);
+}
+
+function goToSpan(spanId) {
+  const node = trace.nodes.find(({ id }) => id === spanId);
+  if (node) go(node, node);
 }
 
 /** Choose the next span with an error of its own, in the order of the tree and round again. */
@@ -351,6 +358,7 @@ onKeys(document, {
   n: ["next hit; in the field, Enter", () => nextHit()],
   p: ["previous hit; in the field, Shift and Enter", () => nextHit(-1)],
   e: ["next error", nextError],
+  a: ["advice: what a reviewer would say", toggleAdvice],
   z: ["zoom to the span; or drag over the time", zoomToSpan],
   Z: ["the whole time", () => active && zoomTo(null)],
   "-": ["collapse all", collapseAll],
