@@ -3,13 +3,16 @@
 from lesson.ping import Ping
 from lesson.steps import STEPS, Unseen
 from viewer.__main__ import main
+from viewer.advice import review
+
+SAID_BY_STEPS = {"service-name", "kind", "missing-attribute", "status", "no-client", "missing-parent"}  # rules of it
 
 
 class Teacher:
     """Looks at one trace after the other, and remembers which steps hold."""
 
     def __init__(self):
-        self.ping = None  # the last one
+        self.ping, self.advice = None, ""  # the last one, and what a reviewer says of it
         self.holding, self.lost = set(), set()  # numbers of steps
         self.judged = {}  # number of a step -> when the newest ping began that has shown whether it holds
         self.words = {number: step.hint for number, step in enumerate(STEPS, 1)}
@@ -31,6 +34,8 @@ class Teacher:
             elif number in self.holding:
                 self.holding.remove(number)
                 self.lost.add(number)
+        advice = [each.text for each in review(trace) if each.rule not in SAID_BY_STEPS]
+        self.advice = advice[0] if advice else ""
         return self.say()
 
     def say(self):
@@ -41,8 +46,10 @@ class Teacher:
         for number, step in enumerate(STEPS, 1):
             if number not in self.holding:
                 place = f"docs/build.md#{number}-{step.title.lower().replace(' ', '-')}"
-                return "\n".join([*lines, f"Next: {number}. {step.title}", self.words[number], f"Read {place}"])
-        # What viewer/advice.py says of the trace belongs here, before the end.
+                words = f"{self.words[number]} {self.advice}".strip()
+                return "\n".join([*lines, f"Next: {number}. {step.title}", words, f"Read {place}"])
+        if self.advice:
+            return "\n".join([*lines, self.advice])
         lines += ["This is the post's trace now. Compare your programs with common.py, client.py and server.py."]
         return "\n".join([*lines, "Read docs/build.md#all-seven-hold"])
 
