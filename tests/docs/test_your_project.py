@@ -25,6 +25,7 @@ from tests.support import ROOT, free_port, wait_until
 PAGE = (ROOT / "docs" / "your-project.md").read_text()
 SOLUTION = Path(__file__).parent / "your_project"
 PROGRAMS = ["common.py", "service.py", "caller.py"]
+LATER = {"OTEL_BSP_SCHEDULE_DELAY": 60_000}  # spans leave at the end, or not at all
 CALLER = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
 
 
@@ -36,6 +37,11 @@ def test_the_blocks_of_the_page_are_the_program(name):
 
 def test_every_block_of_python_on_the_page_is_a_program():
     assert PAGE.count("```python") == len(PROGRAMS)
+
+
+def test_the_commands_of_the_page_start_these_programs():
+    commands = re.findall(r"^OTEL_SERVICE_NAME=(\w+) (.*)$", PAGE, re.M)
+    assert commands == [("service", "uvicorn service:app --port 8083"), ("caller", "python caller.py")]
 
 
 def test_what_to_take_is_short_and_stands_alone():
@@ -86,7 +92,7 @@ def test_the_middleware_has_a_span_for_what_no_view_gets_and_for_what_raises(ser
         ("GET", "/book/8"),
         ("GET", "/book/3"),
     ]:
-        requests.request(method, url + path, headers=CALLER, timeout=10)
+        requests.request(method, url + path, headers=CALLER, timeout=30)
     spans = [span for span in sink.wait_for(5 + 4) if span.kind == "SERVER"]
     assert {span.parent_id for span in spans} == {"b7ad6b7169203331"}
     seen = {(span.name, span.attributes["http.response.status_code"], span.status) for span in spans}
@@ -102,7 +108,7 @@ def test_the_middleware_has_a_span_for_what_no_view_gets_and_for_what_raises(ser
 
 def test_with_fastapis_own_spans_a_request_has_two_of_kind_server_whose_scopes_differ(service, sink):
     [off] = set(re.findall(r'`(, telemetry=\{"tracing": False\})`', PAGE))
-    requests.get(service({off: ""}, OTEL_BSP_SCHEDULE_DELAY=100).url, timeout=10)
+    requests.get(service({off: ""}, OTEL_BSP_SCHEDULE_DELAY=100).url, timeout=30)
     spans = sink.wait_for(2)
     assert sorted((span.kind, span.scope) for span in spans) == [("SERVER", "fastapi"), ("SERVER", "service")]
     assert len({span.trace_id for span in spans}) == 2
@@ -115,7 +121,7 @@ def test_with_fastapis_own_spans_a_request_has_two_of_kind_server_whose_scopes_d
 )
 def test_without_ones_own_server_span_ones_spans_are_inside_that_of_fastapi(service, sink, left_out):
     process = service({'"tracing": False': '"operation_spans": False'} | left_out, OTEL_BSP_SCHEDULE_DELAY=100)
-    requests.get(f"{process.url}/book/7", headers=CALLER, timeout=10)
+    requests.get(f"{process.url}/book/7", headers=CALLER, timeout=30)
     spans = sink.wait_for(4 + ("context=ctx, kind=SpanKind.SERVER, " in left_out))
     assert {span.trace_id for span in spans} == {"0af7651916cd43dd8448eb211c80319c"}
     [server] = [span for span in spans if span.kind == "SERVER"]
@@ -130,8 +136,8 @@ FLUSH = {"    trace.get_tracer_provider().force_flush()\n": ""}
 
 @pytest.mark.parametrize(("workers", "changes", "arrived"), [(1, {}, True), (2, {}, True), (1, FLUSH, False)])
 def test_uvicorn_sends_the_last_spans_at_sigterm_when_the_lifespan_does(service, sink, workers, changes, arrived):
-    process = service(changes, "--workers", workers)
-    assert requests.get(f"{process.url}/book/9", timeout=10).status_code == 404
+    process = service(changes, "--workers", workers, **LATER)
+    assert requests.get(f"{process.url}/book/9", timeout=30).status_code == 404
     process.stop()
     assert len(sink.spans) == (3 if arrived else 0)
 
@@ -153,7 +159,7 @@ finally:
 def test_plain_python_loses_the_last_spans_at_sigterm(start, sink, tmp_path):
     shutil.copy(SOLUTION / "common.py", tmp_path)
     (tmp_path / "plain.py").write_text(PLAIN)
-    process = start("plain.py", cwd=tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint)
+    process = start("plain.py", cwd=tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint, **LATER)
     process.wait_for("worked")
     assert (process.stop(), "finally" in process.out, sink.spans) == (-15, False, [])
 
@@ -166,7 +172,7 @@ def test_with_leaving_it_sends_them_and_ends_in_order(start, sink, tmp_path):
     assert text.count(call) == 1
     (tmp_path / "common.py").write_text(text)
     (tmp_path / "plain.py").write_text(PLAIN)
-    process = start("plain.py", cwd=tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint)
+    process = start("plain.py", cwd=tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint, **LATER)
     process.wait_for("worked")
     assert (process.stop(), "finally" in process.out, len(sink.spans)) == (0, True, 1)
     assert sink.spans[0].service == "unknown_service:python"

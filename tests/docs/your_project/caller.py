@@ -12,14 +12,15 @@ from common import get_tracer
 tracer = get_tracer("caller")
 
 
-async def get_book(client, url):
+async def get_book(url):
     """Print what the service at `url` (str) says. Raises httpx.HTTPError."""
     attributes = {"http.request.method": "GET", "url.full": url}
     with tracer.start_as_current_span("GET", kind=SpanKind.CLIENT, attributes=attributes) as span:
         carrier = {}
         TraceContextTextMapPropagator().inject(carrier)
         try:
-            res = await client.get(url, headers=carrier)
+            async with httpx.AsyncClient() as client:
+                res = await client.get(url, headers=carrier)
         except Exception as error:
             span.set_attribute("error.type", type(error).__qualname__)
             raise
@@ -30,11 +31,5 @@ async def get_book(client, url):
     print(res.text)
 
 
-async def main():
-    """Ask once."""
-    async with httpx.AsyncClient() as client:
-        await get_book(client, os.environ.get("BOOK_URL", "http://127.0.0.1:8083/book/7"))
-
-
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(get_book(os.environ.get("BOOK_URL", "http://127.0.0.1:8083/book/7")))
