@@ -1,6 +1,6 @@
 # tools/venv.sh sets up .venv and .venv-auto, where that has not been done.
 
-.PHONY: help demo lesson auto test lint bench screenshots clean constraints
+.PHONY: help demo lesson auto test lint bench screenshots clean constraints newest
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 18
@@ -44,3 +44,7 @@ constraints: ## pin the newest versions that the requirements allow
 	@sh tools/venv.sh
 	@sh tools/pin.sh constraints.txt requirements-test.txt nx-27017
 	@sh tools/pin.sh untraced/constraints.txt untraced/requirements.txt
+
+# If they pass, commit the pins; if not, git checkout constraints.txt untraced/constraints.txt brings back the old ones.
+newest: constraints ## pin the newest versions, and run all tests with them
+	@$(MAKE) test
