@@ -19,7 +19,7 @@ def send_the_rest_at_exit(processor):
 
     A signal that somebody has taken stays theirs: gunicorn's, nohup's.
     """
-    atexit.register(send_the_rest, processor)  # of these the last comes first, so before the provider's own
+    atexit.register(send_the_rest, processor)  # the last one registered runs first: before the provider's own
     if threading.current_thread() is threading.main_thread():  # only this one may take signals
         for name in "SIGTERM", "SIGHUP":
             number = getattr(signal, name, None)  # Windows has no SIGHUP
@@ -36,13 +36,13 @@ def leave(number, frame):
 def send_the_rest(processor):
     """Give the last export 2 s, where the SDK would take up to 10.
 
-    BatchSpanProcessor.shutdown() takes no timeout (opentelemetry-python #4623), so this calls what it calls. Where
-    those private names are gone, the SDK leaves in its own way.
+    BatchSpanProcessor.shutdown() takes no timeout (opentelemetry-python #4623), so this does what it does. Where
+    its private names are gone, the SDK leaves in its own way.
     """
     with suppress(AttributeError):
         exporter, batches = processor.span_exporter, processor._batch_processor
         exporter._timeout = min(exporter._timeout, LAST_EXPORT)  # so that it says itself why it gave up
-        batches.shutdown(timeout_millis=1000 * LAST_EXPORT + 200)  # for an export that began before
+        batches.shutdown(timeout_millis=1000 * LAST_EXPORT + 200)  # an export may be under way
 
 
 def repeat_until_ctrl_c(send_requests, url):
@@ -53,7 +53,7 @@ def repeat_until_ctrl_c(send_requests, url):
     options = get_options()
     pings = failures = 0
     with suppress(KeyboardInterrupt, SystemExit):  # Ctrl+C, and the signals that leave() handles
-        while pings != options.count:
+        while pings != options.count:  # which is None for ever
             if pings:
                 time.sleep(options.interval)
             try:

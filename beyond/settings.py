@@ -38,8 +38,9 @@ def check_port(text):
     return port
 
 
-def get_endpoint(default):
-    """Return where the environment sends traces (str), else `default` (specification, "OTLP Exporter")."""
+def get_endpoint():
+    """Return where to send traces (str): where the environment says (specification, "OTLP Exporter"), or by default."""
+    default = "https://ingest.lightstep.com:443" if os.environ.get("LS_ACCESS_TOKEN") else "http://localhost:4317"
     endpoint = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
     return endpoint or default
 
@@ -49,9 +50,7 @@ def say_where_traces_go(service_name):
     if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         print("Tracing is off: OTEL_SDK_DISABLED is set.", file=sys.stderr)
         return
-    lightstep = os.environ.get("LS_ACCESS_TOKEN")  # as in common.py
-    endpoint = get_endpoint(default="https://ingest.lightstep.com:443" if lightstep else "http://localhost:4317")
-    print(f"Traces of {service_name} go to {redact(endpoint)}", file=sys.stderr)
+    print(f"Traces of {service_name} go to {redact(get_endpoint())}", file=sys.stderr)
 
 
 def get_options():
