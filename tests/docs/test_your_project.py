@@ -29,6 +29,12 @@ LATER = {"OTEL_BSP_SCHEDULE_DELAY": 60_000}  # spans leave at the end, or not at
 CALLER = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
 
 
+def run(coroutine):
+    """Return what a coroutine returns. It runs in a thread: in this one a browser of other tests has a loop already."""
+    with ThreadPoolExecutor() as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_blocks_of_the_page_are_the_program(name):
     [block] = re.findall(rf"^`{name}`:\n\n```python\n(.*?)^```$", PAGE, re.M | re.S)
@@ -238,7 +244,7 @@ def test_a_task_inherits_the_current_span(spans, work_async, hand_on):
         with spans.tracer.start_as_current_span("outer"):
             await hand_on(work_async)
 
-    asyncio.run(main())
+    run(main())
     assert keeps_the_parent(spans)
 
 
@@ -287,7 +293,7 @@ def test_a_thread_inherits_nothing_unless_the_context_is_copied(spans, work, han
         with spans.tracer.start_as_current_span("outer"):
             await hand_on(work)
 
-    asyncio.run(main())
+    run(main())
     assert keeps_the_parent(spans) is kept
 
 
@@ -297,7 +303,7 @@ def test_flask_copies_its_own_context_alone(spans, work):
     @app.route("/")
     def view():
         with spans.tracer.start_as_current_span("outer"):
-            asyncio.run(thread(copy_current_request_context(work)))
+            run(thread(copy_current_request_context(work)))
         return "done"
 
     app.test_client().get("/")
@@ -311,7 +317,7 @@ def ask(app, path="/"):
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as client:
             return await client.get(path)
 
-    return asyncio.run(get())
+    return run(get())
 
 
 def test_a_plain_view_of_fastapi_runs_in_a_thread_that_inherits(spans, work):
@@ -370,10 +376,10 @@ def test_a_consumer_keeps_the_parent_that_it_was_started_with_unless_it_has_a_co
             queue.put_nowait(0)
             await task
 
-    asyncio.run(main())
+    run(main())
     assert keeps_the_parent(spans)
     assert "asyncio.create_task(consume(), context=contextvars.Context())" in PAGE
-    asyncio.run(main(context=contextvars.Context()))
+    run(main(context=contextvars.Context()))
     assert not keeps_the_parent(spans)
 
 
@@ -403,7 +409,7 @@ def test_a_task_that_is_cancelled_is_no_error(spans):
         task.cancel()
         await asyncio.wait([task])
 
-    asyncio.run(main())
+    run(main())
     assert spans()["outer"].status.status_code.name == "UNSET"
 
 
