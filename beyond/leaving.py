@@ -62,5 +62,5 @@ def repeat_until_ctrl_c(send_requests, url):
                 print(f"Request to {url} failed: {error}", file=sys.stderr)
                 failures += 1
             pings += 1
-    print(f"{pings} pings, {failures} failed")
+    print(f"{pings} {'ping' if pings == 1 else 'pings'}, {failures} failed")
     return 1 if failures else 0

@@ -62,6 +62,12 @@ def test_it_prints_the_posts_lines_and_sums_up(pings):
     assert client.out == f"Request to {server.url}, got 5 bytes\n4 pings, 3 failed\n"
 
 
+def test_one_ping_is_one_ping(client):
+    pinger = client("--count", 1, DESTINATION_URL=f"http://localhost:{free_port()}/ping")
+    assert pinger.wait() == 1
+    assert pinger.out == "1 ping, 1 failed\n"
+
+
 def test_before_each_ping_the_carrier_is_on_stderr_and_its_header_arrives(pings):
     server, client, spans = pings
     carriers = [f"00-{span.trace_id}-{span.span_id}-03" for span in spans]  # sampled, and random

@@ -91,6 +91,15 @@ def test_the_spans_of_every_worker_of_gunicorn_arrive_once_and_a_reload_loses_no
     assert "Traceback" not in process.output
 
 
+def test_each_forked_worker_is_an_instance_of_its_own(gunicorn, sink):
+    process = gunicorn("--workers", 2, "--preload", OTEL_RESOURCE_ATTRIBUTES="service.instance.id=ours")
+    ping_until(process, lambda: len(process.workers()) == 2, "both workers have answered")
+    assert process.stop() == 0
+    instances = {span.resource["service.instance.id"] for span in sink.spans}
+    assert len(instances) == 2
+    assert "ours" not in instances
+
+
 def test_gunicorn_drains_a_ping_in_flight_and_its_trace_is_whole(gunicorn, sink, mongodb_server):
     with Proxy(mongodb_server.port, "hang") as hanging:
         process = gunicorn(MONGODB_URI=f"mongodb://127.0.0.1:{hanging.port}")

@@ -131,6 +131,12 @@ def test_the_versions_that_were_tried_are_those_of_the_tool():
         assert f"{name.title()} {version}" in section("What was tried")
 
 
+def test_the_collector_that_is_fetched_is_of_the_version_that_was_tried():
+    version = re.search(r'^COLLECTOR = "v([\d.]+)"', TOOL, re.M)[1]
+    fetched = re.findall(r"(?:download/v|otelcol-contrib_|collector-contrib:)([\d.]+\d)", PAGE)
+    assert fetched == [version] * 4  # the release's folder and file, the file again, the image
+
+
 @pytest.mark.parametrize("heading", ["Jaeger", "Grafana Tempo", "Honeycomb", "Lightstep"])
 def test_what_was_not_tried_says_so_with_a_link_to_where_it_is_from(heading):
     assert re.search(

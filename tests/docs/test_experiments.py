@@ -190,7 +190,9 @@ def by_name(trace):
 
 
 @fact(6)
-def a_change_that_has_not_been_undone_does_not_apply_again(experiment):
+def the_servers_trace_comes_first_and_the_change_does_not_apply_twice(experiment):
+    for shown in experiment.text, experiment.pictures():
+        assert shown.index("  /ping ") < shown.index("  client operation ")
     assert "patch does not apply" in experiment.sh(experiment.take_change, must_succeed=False)
 
 
@@ -207,6 +209,7 @@ def two_pings_are_one_trace_with_one_parent(experiment):
     assert len(pings) == 2
     assert len({span["parentSpanId"] for span in pings}) == 1
     assert len(experiment.traces()) == 1
+    experiment.find("begins 8.33 s before its parent", experiment.pictures)
 
 
 @fact(15)

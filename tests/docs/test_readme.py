@@ -1,11 +1,18 @@
 """What the README and all pages show is true: outputs, links, settings, commands."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
+from pymongo import MongoClient
 
 from tests.docs.pages import block, blocks, exports, shape
-from tests.support import ROOT, MongoDB, Process, Redis, clean_environment, free_port
+from tests.support import ROOT, MongoDB, Process, Redis, answers, clean_environment, free_port, wait_until
 
 README = (ROOT / "README.md").read_text()
 SETTINGS = (ROOT / "docs" / "settings.md").read_text()
@@ -79,6 +86,43 @@ def test_the_viewer_is_started_first_and_a_token_comes_last():
     steps = ["$ python -m viewer", "python server.py", "python client.py test", "export LS_ACCESS_TOKEN"]
     places = [README.index(f"\n{step}") for step in steps]
     assert places == sorted(places)
+
+
+def test_each_terminal_has_a_number_and_the_viewers_is_started_first():
+    assert re.findall(r"^# terminal (\d)$", README, re.M) == ["3", "1", "2", "4", "5"]
+
+
+def in_terminal(number, folder, default, port):
+    """Type what the README has for a terminal, in `folder`, with a port in place of the default one."""
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    (folder / ".venv" / "bin" / "activate").write_text(f"PATH={Path(sys.executable).parent}:$PATH")
+    commands = block(f"# terminal {number}\n", README).replace(*default, 1).replace("PORT", str(port))
+    environment = clean_environment(TMPDIR=folder)
+    return Process("bash", "-c", commands, env=environment, cwd=folder).wait_for_port(port)
+
+
+def test_the_small_mongodb_starts_twice_on_a_machine_and_ends_without_a_word(tmp_path):
+    terminals = []
+    with ExitStack() as stack:
+        for name in "one clone", "another":
+            port = free_port()
+            terminals.append(stack.enter_context(in_terminal(5, tmp_path / name, ("27017 ", "27017 -p PORT "), port)))
+            client = stack.enter_context(MongoClient(port=port))
+            assert client["opentelemetry-tests"]["tests"].find_one() is None
+        for terminal in terminals:
+            os.killpg(terminal.pid, signal.SIGINT)  # Ctrl+C, with a client connected
+            assert (terminal.wait(), terminal.output) == (0, "")
+
+
+def test_a_small_redis_whose_window_was_closed_is_ended_by_its_port(tmp_path):
+    port = free_port()
+    with in_terminal(4, tmp_path, ("6379", "PORT"), port) as terminal:
+        os.killpg(terminal.pid, signal.SIGHUP)
+        terminal.wait()
+        assert answers(port)
+        command = re.search(r"^`(python -c .*)`\.\)$", README, re.M)[1].replace("6379", str(port))
+        subprocess.run(command.replace("python", sys.executable, 1), shell=True, check=True)
+        wait_until(lambda: not answers(port), "Redis is gone")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

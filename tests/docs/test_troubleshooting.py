@@ -5,6 +5,7 @@ import logging
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -16,12 +17,15 @@ import grpc
 import pytest
 import requests
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as OverHTTP
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from tests.proxy import Refusal
 from tests.sink import Sink
 from tests.support import ROOT, Process, clean_environment, wait_until
+from viewer.store import Store
+from viewer.web import create_app
 
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
 MESSAGES = re.findall(r"^\| `([^`]+)` \|", PAGE.split("## Nothing is said")[0], re.M)
@@ -98,12 +102,20 @@ CODE = {
     "Invalid type … for attribute": "trace.get_tracer('x').start_span('x').set_attribute('object', object())",
 }
 
+BY_HAND = ["first record does not look like a TLS handshake", "server gave HTTP response to HTTPS client"]
+
 ELSEWHERE = [  # of the tests below that provoke one or two
-    "No module named …",
+    "No module named '…'",
+    "No module named viewer",
+    "can't open file '…'",
     "is in use by another program",
     "redis.exceptions.ConnectionError",
     "pymongo.errors.ServerSelectionTimeoutError",
+    "TSI_DATA_CORRUPTED",
+    "UNAUTHENTICATED: Hostname Verification Check failed",
     "Queue full, dropping Span.",
+    "BadStatusLine",
+    "The viewer does not go by this name",
 ]
 
 
@@ -114,7 +126,7 @@ def said(message):
 
 def test_each_message_of_the_page_is_provoked():
     provoked = [message for _, messages in SETTINGS for message in messages]
-    assert sorted(MESSAGES) == sorted([*provoked, *ANSWERS, *EXPORTS, *AT_THE_END, *CODE, *ELSEWHERE])
+    assert sorted(MESSAGES) == sorted([*provoked, *ANSWERS, *EXPORTS, *AT_THE_END, *CODE, *BY_HAND, *ELSEWHERE])
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +171,14 @@ def test_these_answers_make_the_client_say_it(clients):
 def test_a_python_that_was_not_set_up(start):
     client = start("-S", "client.py")  # without what was installed
     assert client.wait() == 1
-    assert re.match(said("No module named …"), client.err.splitlines()[-1].removeprefix("ModuleNotFoundError: "))
+    assert re.fullmatch(said("ModuleNotFoundError: No module named '…'"), client.err.splitlines()[-1])
+
+
+def test_a_folder_that_is_not_the_clone(start, tmp_path):
+    viewer, server = start("-m", "viewer", cwd=tmp_path), start("server.py", cwd=tmp_path)
+    assert (viewer.wait(), server.wait()) == (1, 2)
+    assert viewer.err.endswith(": No module named viewer\n")
+    assert re.search(said("can't open file '…'"), server.err)
 
 
 def test_a_taken_port(start):
@@ -208,9 +227,8 @@ def log(caplog, monkeypatch):
 
 
 @contextlib.contextmanager
-def exporting(endpoint, **options):
-    """Send a span to `endpoint` meanwhile."""
-    exporter = OTLPSpanExporter(endpoint=endpoint, **options)
+def exporting(exporter):
+    """Send a span meanwhile."""
     span = TracerProvider(shutdown_on_exit=False).get_tracer("test").start_span("span")
     span.end()
     with ThreadPoolExecutor() as pool:
@@ -222,16 +240,70 @@ def exporting(endpoint, **options):
 @pytest.mark.parametrize("message", EXPORTS)
 def test_the_exporter_says_it_of_such_a_backend(backends, log, message):
     timeout = 0.5 if message == "DEADLINE_EXCEEDED" else 10
-    with exporting(EXPORTS[message].format(**backends), timeout=timeout):
+    with exporting(OTLPSpanExporter(endpoint=EXPORTS[message].format(**backends), timeout=timeout)):
         log(message)
 
 
+@pytest.fixture
+def collector(certificates):
+    """The port of a backend that speaks TLS as a Collector does, and wants a client certificate."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates / "ca.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+    context.set_alpn_protocols(["h2"])
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as pool:
+
+        def shake_hands():
+            with contextlib.suppress(OSError):
+                while True:
+                    connection = listener.accept()[0]
+                    with connection, contextlib.suppress(ssl.SSLError):
+                        context.wrap_socket(connection, server_side=True).close()
+
+        pool.submit(shake_hands)
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("host", "messages"),
+    [
+        ("localhost", ["TLSV1_ALERT_CERTIFICATE_REQUIRED", "TSI_DATA_CORRUPTED"]),
+        ("127.0.0.1", ["UNAUTHENTICATED: Hostname Verification Check failed"]),
+    ],
+)
+def test_a_backend_with_tls_that_knows_neither_us_nor_this_name_of_its_own(
+    start, collector, certificates, host, messages
+):
+    settings = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"https://{host}:{collector}",
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": certificates / "ca.pem",
+        "DESTINATION_URL": NOBODY,
+    }
+    client = start("client.py", "--count", 1, **settings)
+    client.wait()
+    for message in messages:
+        assert message in client.err
+
+
+def test_otlp_over_http_that_is_sent_to_the_port_of_grpc(backends, log):
+    exporter = OverHTTP(endpoint=f"http://127.0.0.1:{backends['plain']}/v1/traces")
+    with exporting(exporter):
+        log("BadStatusLine")
+
+
+def test_the_page_under_a_name_that_it_does_not_know():
+    answer = create_app(Store()).test_client().get("/", headers={"Host": "viewer.example"})
+    assert answer.status_code == 403
+    assert "The viewer does not go by this name" in answer.text
+
+
 def test_the_exporters_last_words(backends, log):
-    with exporting(f"http://127.0.0.1:{backends['busy']}"):
+    with exporting(OTLPSpanExporter(endpoint=f"http://127.0.0.1:{backends['busy']}")):
         log("RESOURCE_EXHAUSTED")
     log("Shutdown in progress, aborting retry.")
     with Refusal(None) as silent:
-        with exporting(silent.endpoint):
+        with exporting(OTLPSpanExporter(endpoint=silent.endpoint)):
             wait_until(lambda: silent.calls, "an export")
         log("error details: Channel closed!")
 
