@@ -7,7 +7,7 @@ from tests.support import ROOT
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 THREE = ["common.py", "client.py", "server.py"]
-ROOMS = {"untraced", "viewer", "demo", "docs", "benchmarks", "tools", "tests"}
+ROOMS = {"untraced", "lesson", "viewer", "demo", "docs", "benchmarks", "tools", "tests"}
 
 
 def imported(path):

@@ -19,10 +19,10 @@ from tests.experiments import PAGE, Experiment, attributes, section
 from tests.support import ROOT, Process, clean_environment, free_port, wait_until
 
 NUMBERS = [int(number) for number in re.findall(r"^### (\d+)\. ", PAGE, re.M)]
-FIRST_EVENING, OTHER_EVENINGS, FOURTH_EVENING = NUMBERS[:5], NUMBERS[5:], NUMBERS[22:]
+FIRST_EVENING, OTHER_EVENINGS, FIFTH_EVENING = NUMBERS[:5], NUMBERS[5:], NUMBERS[22:]
 AT_ONCE = 4  # experiments: they wait more than they work
 KNOWS_GENERATORS = sys.version_info >= (3, 15)
-EXPORTS = dict(re.findall(r"(\w+)=(\S+)", re.search(r"(?s)## Fourth evening.*?\n```\n(export .*?)\n```", PAGE)[1]))
+EXPORTS = dict(re.findall(r"(\w+)=(\S+)", re.search(r"(?s)## Fifth evening.*?\n```\n(export .*?)\n```", PAGE)[1]))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 
 facts = {}  # number of an experiment: what to look at besides, which the terminal does not show
@@ -118,7 +118,7 @@ def outcomes(request, tmp_path_factory):
         "OTEL_BSP_SCHEDULE_DELAY": 100,
     }
     wanted = {item.callspec.params["number"] for item in request.session.items if "outcomes" in item.fixturenames}
-    if wanted & set(FOURTH_EVENING):
+    if wanted & set(FIFTH_EVENING):
         with contextlib.suppress(pytest.skip.Exception):  # their tests say it
             request.getfixturevalue("venv_auto")
     desks = queue.SimpleQueue()  # those at which nobody works
@@ -153,7 +153,7 @@ def do(number, cloned, viewer, settings):
         "SERVER_PORT": free_port(),
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{viewer.otlp}",
     }
-    if number in FOURTH_EVENING:
+    if number in FIFTH_EVENING:
         settings |= EXPORTS
     with Experiment(number, cloned, viewer, viewer.web, settings) as experiment:
         if number == 11 and KNOWS_GENERATORS:
@@ -161,17 +161,32 @@ def do(number, cloned, viewer, settings):
         else:
             experiment.run()
             facts.get(number, lambda _: None)(experiment)
+        the_advice_is_as_shown(experiment)
 
 
 @pytest.mark.timeout(320)  # it waits for its turn
 @pytest.mark.parametrize("number", [as_parameter(number) for number in OTHER_EVENINGS])
 def test_an_experiment_shows_what_happens(number, request, outcomes):
-    if number in FOURTH_EVENING:
+    if number in FIFTH_EVENING:
         request.getfixturevalue("venv_auto")
     outcome = outcomes / str(number)
     wait_until(outcome.exists, f"experiment {number} is done", seconds=300)
     if problem := outcome.read_text():
         pytest.fail(problem, pytrace=False)
+
+
+def the_advice_is_as_shown(experiment):
+    """What the page quotes is said of one of the traces; where it says that the advice is silent, nothing is said."""
+
+    def said():
+        ids = {trace[0]["traceId"] for trace in experiment.traces()}
+        return [each["text"] for trace_id in ids for each in experiment.get(f"/viewer/advice/{trace_id}")["advice"]]
+
+    for quote in re.findall(r"(?m)^> (.*(?:\n> .*)*)", experiment.text):
+        pattern = re.escape(quote.replace("\n> ", " ")).replace("…", "[0-9a-f]{32}")
+        wait_until(lambda pattern=pattern: any(re.fullmatch(pattern, text) for text in said()), f"the advice: {quote}")
+    if "The advice is silent" in experiment.text:
+        assert said() == []
 
 
 def the_span_of_a_generator_lasts_until_its_last_item(experiment):
