@@ -177,6 +177,7 @@ def test_a_page_whose_origin_is_named_may_send(store, post):
     assert sent.status_code == 200
     assert sent.headers["Access-Control-Allow-Origin"] == PAGE
     assert sent.headers["Vary"] == "Origin"
+    assert {answer.headers["Access-Control-Allow-Credentials"] for answer in (asked, sent)} == {"true"}
     assert store.kept() == 1
 
 
@@ -188,6 +189,12 @@ def test_a_page_of_any_other_origin_may_not(store, post, origin, method):
     assert "Access-Control-Allow-Origin" not in answer.headers
     assert "VIEWER_CORS_ORIGINS" in answered(answer, PROTOBUF, Status).message
     assert store.kept() == 0
+
+
+def test_a_page_without_an_origin_is_told_of_too():
+    assert otlp_http.who_may_not_send("null", [PAGE]).endswith(
+        "an origin like http://localhost:3000, and a file has none"
+    )
 
 
 def test_origins_are_separated_by_commas():

@@ -93,6 +93,8 @@ def test_pages_may_send_when_their_origin_is_named(running, origin, expected):
     headers = {"Content-Type": "application/json", "Origin": origin}
     answer = requests.post(f"http://127.0.0.1:{running.http}/v1/traces", "{}", headers=headers, timeout=20)
     assert answer.status_code == expected
+    if expected == 403:
+        running.wait_for(rf"Pages of {origin} wanted to send spans: .* VIEWER_CORS_ORIGINS=.*,{origin}\n")
 
 
 def test_pages_that_may_send_may_not_read(running):
