@@ -1,6 +1,8 @@
 """OTLP/HTTP to the letter, over a real socket. OTLP specification, "OTLP/HTTP"."""
 
 import gzip
+import socket
+import ssl
 
 import pytest
 import requests
@@ -165,6 +167,28 @@ def test_traces_are_posted_and_nothing_can_be_read(post, method):
     answer = post(b"", method=method)
     assert answer.status_code == 405
     assert "POST" in answer.headers["Allow"]
+
+
+def test_tls_is_answered_with_a_400_and_closed_at_once(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        greeting = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"  # the first bytes of one: no end of a line
+        connection.sendall(greeting)
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.0 400 ")
+    assert b"begin the address with http://" in answer
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=5) as connection,
+        pytest.raises(ssl.SSLError, match="(?i)wrong.version.number"),
+    ):
+        ssl.create_default_context().wrap_socket(connection, server_hostname="localhost")
+
+
+def test_http_may_come_byte_by_byte_and_after_an_empty_line(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in b"\r\nPOST /v1/traces HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}":
+            connection.sendall(bytes([byte]))
+        assert connection.makefile("rb").read().startswith(b"HTTP/1.0 200 ")
 
 
 def test_a_page_whose_origin_is_named_may_send(store, post):

@@ -5,6 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+import tests.viewer.browsing  # noqa: F401, skips all where its library is not installed
 from tests.support import wait_until
 from tests.viewer.otlp import request, span
 from tests.viewer.test_otlp_json import as_json
