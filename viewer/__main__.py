@@ -70,6 +70,8 @@ def run(signals: list[int], files: list[Path], below=None, hint: str = "") -> No
     for path in files:
         try:
             otlp_json.add_file(store, path.read_bytes())
+        except otlp_json.PartlyRead as problem:
+            terminal.say(f"{path}: {problem}")
         except (OSError, ValueError) as error:
             sys.exit(f"viewer: cannot show {path}: {getattr(error, 'strerror', None) or error}")
     try:

@@ -178,7 +178,7 @@ def test_tls_is_answered_with_a_400_and_closed_at_once(port):
     assert b"begin the address with http://" in answer
     with (
         socket.create_connection(("127.0.0.1", port), timeout=5) as connection,
-        pytest.raises(ssl.SSLError, match="(?i)wrong.version.number"),
+        pytest.raises(ssl.SSLError, match="WRONG_VERSION_NUMBER"),
     ):
         ssl.create_default_context().wrap_socket(connection, server_hostname="localhost")
 

@@ -135,6 +135,12 @@ def test_it_shows_the_files_it_is_given_at_once_whole_or_not(viewer, tmp_path):
     process.wait_for("(?s)trace one.*trace two", seconds=9)  # an incomplete trace that was sent waits 10
 
 
+def test_of_a_file_whose_last_line_is_cut_the_rest_is_shown_and_one_line_names_that_one(viewer):
+    file = ROOT / "tests" / "viewer" / "cases" / "cut-last-line.jsonl"
+    process = viewer(file)
+    process.wait_for(rf"{file}: line 2: .*\. The rest is shown\n\n(?s:.)*  whole ")
+
+
 @pytest.mark.parametrize("name", ["bad.json", "missing.json", "."])
 def test_a_file_that_cannot_be_shown_ends_the_start(viewer, tmp_path, name):
     (tmp_path / "bad.json").write_text("once upon a time")
