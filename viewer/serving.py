@@ -15,7 +15,9 @@ MAX_REQUEST = 16 * 1024 * 1024  # bytes, unpacked
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens on a port (a free one for 0). Raises OSError when there can be none."""
-    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    families = {family for family, *_ in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    family = socket.AF_INET if socket.AF_INET in families else socket.AF_INET6  # `localhost` may be ::1 alone
+    return socket.create_server((host, port), family=family)
 
 
 def start(app: Callable, host: str, port: int) -> int:
