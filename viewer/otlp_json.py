@@ -83,7 +83,8 @@ def _documents(text: str) -> Iterator[tuple[int, object]]:
         try:
             value, end = _DECODER.raw_decode(text, position)
         except ValueError as error:
-            value, end = error, text.find("\n{", position)  # where a line was cut, the next one begins another request
+            value = ValueError(f"cut off, or no JSON: {error}")
+            end = text.find("\n{", position)  # where a line was cut, the next one begins another request
         yield line, value
         position = BLANKS.match(text, end).end() if end >= 0 else len(text)
 

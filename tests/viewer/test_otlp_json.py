@@ -326,7 +326,7 @@ def test_a_packed_file_is_said_to_be_one():
 def test_of_a_file_whose_last_line_is_cut_the_others_are_shown_and_that_one_is_named(cut, end):
     names, said = partly_loaded(f"{line('one')}\n{line('two')}\n{line('three')[:cut]}{end}".encode())
     assert names == ["one", "two"]
-    assert said.startswith("line 3: ")
+    assert said.startswith("line 3: cut off, or no JSON: ")
     assert "\n" not in said
 
 
