@@ -38,6 +38,8 @@ def read_ports() -> dict[str, int]:
             problems.append(f"{variable} must be a port, from 1 to 65535.")
         elif is_taken(int(port)):
             problems.append(f"Port {port} is taken: use another with {variable}=<port>.")
+    if any("taken" in problem for problem in problems):
+        problems.append("Or end what you run yourself in other terminals: python -m viewer, server.py, client.py.")
     if problems:
         sys.exit("\n".join(problems))
     return {variable: int(port) for variable, port in ports.items()}
@@ -102,7 +104,7 @@ def parts(ports: dict[str, int], folder: Path) -> list[list[Part]]:
                 key="r",
                 stop_signal=signal.SIGINT,  # by SIGTERM it leaves that server behind
             ),
-            Part("viewer", ("-m", "viewer"), viewers, ports=(otlp, http, web)),
+            Part("viewer", ("-m", "demo.viewer"), viewers, ports=(otlp, http, web)),
         ],
         [service("server", "10.10.9", "server.py", ports=(server,))],
         [service("client", "10.10.10", "client.py", "test")],
@@ -126,7 +128,7 @@ def main() -> int:
         ways = launcher.ways
         say(f"Starting MongoDB, Redis, viewer, server, client. Their logs are in\n  {folder}")
         say(f"While it runs\n  {ways['r']} stops and starts Redis,\n  {ways['m']} stops and starts MongoDB,")
-        say(f"  {ways['q']} ends the demo.")
+        say(f"  {ways['q']} ends the demo.\n")
         return launcher.run(parts(ports, folder))
 
 

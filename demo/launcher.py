@@ -243,7 +243,7 @@ class Launcher:
                 if not part.key:
                     raise ended
                 part.kill()
-                say(f"{ended}\nThe demo goes on; {self.ways[part.key]} starts {part.name} again.")
+                say(f"{ended}\nThe demo goes on; {self.ways[part.key]} starts {part.name} again.\n")
 
     def press(self, key: str) -> None:
         """Stop or start the part of this key."""
@@ -254,18 +254,18 @@ class Launcher:
                 continue
             if part.runs():
                 part.stop()
-                say(f"{part.name} is stopped; {self.ways[key]} starts it again.")
+                say(f"{part.name} is stopped; {self.ways[key]} starts it again.\n")
             else:
                 try:
                     self.start([part])
-                    say(f"{part.name} is back.")
+                    say(f"{part.name} is back.\n")
                 except Ended as ended:
                     part.kill()
-                    say(ended)
+                    say(f"{ended}\n")
 
     def stop_all(self) -> None:
         """Stop in reverse order, one after the other, so that the viewer shows the last spans too."""
-        say("Stopping.")
+        say("Stopping.\n")
         stopped = [part.name for part in reversed(self.parts) if part.runs()]
         for part in reversed(self.parts):
             if part.process:

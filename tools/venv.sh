@@ -68,6 +68,7 @@ if [ -n "$python" ]; then
     echo "$python cannot make virtual environments. On Debian or Ubuntu: apt install ${python##*/}-venv" >&2
     exit 1
   fi
+  [ ! -L "$venv" ] || rm "$venv" # the link, not what somebody keeps behind it
   echo "Setting up $venv with $("$python" --version) (once; it takes a minute)"
   if ! "$python" -m venv --clear "$venv"; then
     rm -rf "$venv"
@@ -79,7 +80,14 @@ fi
 done=$venv/$1
 if [ ! -e "$done" ] || [ -n "$(find requirements*.txt constraints.txt untraced/*.txt -newer "$done")" ]; then
   # All are pinned to what runs on each Python, whatever they say of it.
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --ignore-requires-python \
-    --constraint "$constraints" --requirement "$list" $unlisted
+  if ! said=$("$venv/bin/python" -m pip install --quiet --disable-pip-version-check --ignore-requires-python \
+    --constraint "$constraints" --requirement "$list" $unlisted 2>&1); then
+    case $said in # of a network that is not there pip makes conflicting dependencies
+      *"Retrying (Retry("*) said="Filling $venv needs a package index, PyPI or the one that pip is told, and none answers." ;;
+    esac
+    echo "$said" >&2
+    exit 1
+  fi
+  [ -z "$said" ] || echo "$said" >&2
   touch "$done"
 fi

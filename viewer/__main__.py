@@ -65,16 +65,20 @@ def run(signals: list[int], files: list[Path], below=None, hint: str = "") -> No
         origins = otlp_http.read_origins(os.environ.get("VIEWER_CORS_ORIGINS", ""))
     except ValueError as error:
         sys.exit(f"viewer: VIEWER_CORS_ORIGINS must name origins, separated by commas; {error}")
+    console = Console(highlight=False, markup=False, emoji=False)
+    terminal = Terminal(store, console, below=below)
     for path in files:
         try:
             otlp_json.add_file(store, path.read_bytes())
+        except otlp_json.PartlyRead as problem:
+            terminal.say(f"{path}: {problem}")
         except (OSError, ValueError) as error:
             sys.exit(f"viewer: cannot show {path}: {getattr(error, 'strerror', None) or error}")
     try:
         variable = "VIEWER_OTLP_PORT"
         server, otlp_port = receiver.start(store, host, otlp_port)
         variable = "VIEWER_HTTP_PORT"
-        http_port = otlp_http.start(store, host, http_port, origins)
+        http_port = otlp_http.start(store, host, http_port, origins, terminal.say)
         variable = "VIEWER_WEB_PORT"
         web_port = web.start(store, host, web_port, otlp_port, http_port)
     except OSError as error:
@@ -86,20 +90,18 @@ def run(signals: list[int], files: list[Path], below=None, hint: str = "") -> No
             file=sys.stderr,
         )
 
-    console = Console(highlight=False, markup=False, emoji=False)
     address = f"http://{f'[{host}]' if ':' in host else host}"
     endpoint = f"{address}:{otlp_port}"
     console.print(f"The viewer takes OTLP/gRPC on {endpoint}", soft_wrap=True)
     console.print(f"and OTLP/HTTP on {address}:{http_port}", soft_wrap=True)
     console.print(f"and shows the traces on {address}:{web_port}", end="\n\n", soft_wrap=True)
-    hint = (
+    terminal.hint = (
         hint
         or f"""No spans yet. In two other terminals: python server.py, python client.py test
 Or in any program with OpenTelemetry, for OTLP/gRPC or for OTLP/HTTP:
 OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}
 OTEL_EXPORTER_OTLP_ENDPOINT={address}:{http_port}"""
     )
-    terminal = Terminal(store, console, hint, below)
     threading.Thread(target=terminal.run, args=(bool(files),), name="terminal", daemon=True).start()
     while not (signals or terminal.ended.wait(0.2)):
         pass

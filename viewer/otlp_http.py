@@ -4,7 +4,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from flask import Flask, Response, abort, request
 from google.protobuf.json_format import MessageToJson
@@ -18,27 +18,37 @@ from viewer.receiver import TRACES_ONLY, answer
 from viewer.store import Store
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@*]+")
 TRACES, OTHER_SIGNALS = "/v1/traces", ("/v1/metrics", "/v1/logs", "/v1development/profiles")
 
 
-def start(store: Store, host: str, port: int, origins: Collection[str] = ()) -> int:
+def start(store: Store, host: str, port: int, origins: Collection[str] = (), say: Callable = lambda line: None) -> int:
     """Listen for OTLP/HTTP for as long as the process lives; returns its port (a free one when `port` is 0).
 
-    Pages of `origins` may send from a browser. Raises OSError when it cannot listen there.
+    Pages of `origins` may send from a browser; of any other, `say` gets a line. Raises OSError when it cannot listen.
     """
-    return serving.start(create_app(store, origins), host, port)
+    return serving.start(create_app(store, origins, say), host, port)
 
 
 def read_origins(text: str) -> frozenset[str]:
     """Return the origins in a text that separates them by commas. Raises ValueError for what is none."""
     origins = frozenset(filter(None, map(str.strip, text.split(","))))
     for origin in origins:
-        if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s/?#@*]+", origin):
+        if not ORIGIN.fullmatch(origin):
             raise ValueError(f"not an origin like http://localhost:3000: {origin[:80]!r}")
     return origins
 
 
-def create_app(store: Store, origins: Collection[str] = ()) -> Flask:
+def who_may_not_send(origin: str, origins: Collection[str]) -> str:
+    """Return a line that says whose pages wanted to send, and what would let them."""
+    if ORIGIN.fullmatch(origin):
+        let = f"to let them, start the viewer with VIEWER_CORS_ORIGINS={','.join([*sorted(origins), origin])}"
+    else:
+        let = "a page that may has an origin like http://localhost:3000, and a file has none"
+    return f"Pages of {origin} wanted to send spans: {let}"
+
+
+def create_app(store: Store, origins: Collection[str] = (), say: Callable = lambda line: None) -> Flask:
     """Return the WSGI application that takes spans, from programs and from pages of `origins`."""
     app = Flask("viewer.otlp_http", static_folder=None)
 
@@ -46,6 +56,7 @@ def create_app(store: Store, origins: Collection[str] = ()) -> Flask:
     def refuse_strangers():
         origin = request.headers.get("Origin")
         if origin is not None and origin not in origins:
+            say(who_may_not_send(origin[:80], origins))  # their browser says nothing of it to them
             abort(403, f"VIEWER_CORS_ORIGINS does not name {origin[:80]}: its pages may not send")
         if origin is not None and request.method == "OPTIONS":
             wanted = request.headers.get("Access-Control-Request-Headers", "Content-Type")
@@ -56,7 +67,10 @@ def create_app(store: Store, origins: Collection[str] = ()) -> Flask:
     def allow_reading(response):
         origin = request.headers.get("Origin")
         if origin in origins:
-            response.headers.update({"Access-Control-Allow-Origin": origin, "Vary": "Origin"})
+            # Beacons, and so the web exporters of old, send with credentials.
+            response.headers.update(
+                {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true", "Vary": "Origin"}
+            )
         return response
 
     @app.post(TRACES)

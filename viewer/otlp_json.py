@@ -1,6 +1,7 @@
 """Reads OTLP in JSON: requests, and saved traces. OTLP specification, "JSON Protobuf Encoding".
 
-It is protobuf's JSON but for the ids, which are in hexadecimal and not in base64.
+It is protobuf's JSON but for the ids, which are in hexadecimal and not in base64. A field's name is taken as it stands
+in the .proto files, too: `trace_id` for `traceId`.
 """
 
 import base64
@@ -9,14 +10,19 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from functools import cache
 
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.json_format import ParseDict, ParseError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from viewer.store import Refused, Store
 
-IDS = "traceId", "spanId", "parentSpanId"
+IDS = "trace_id", "span_id", "parent_span_id"
+HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can have it, where a text was cut, and UTF-8 cannot
+GZIP = b"\x1f\x8b"
 BLANKS = re.compile(r"\s*")
+_DECODER = json.JSONDecoder()
 
 in_turn = threading.Lock()
 
@@ -34,56 +40,93 @@ def _one_at_a_time() -> Iterator[None]:
 def add(store: Store, text: bytes) -> Refused:
     """Keep the spans of one ExportTraceServiceRequest in JSON. Raises ValueError when it cannot be read."""
     with _one_at_a_time():
-        return store.add(_encoded(_DECODER.decode(text.decode())))
+        return store.add(_encoded(json.loads(text)))
+
+
+class PartlyRead(ValueError):
+    """Some of a file could not be read. The rest of it is kept."""
 
 
 def add_file(store: Store, text: bytes) -> None:
-    """Keep the spans of a saved trace: one request, or one a line, as in the file of a Collector's file exporter.
+    """Keep the spans of saved traces: of one request, of an array of them, or of one after the other.
 
-    What the read API puts around a trace may be there. Raises ValueError when the file cannot be read, or has no
-    spans; the requests before the one that cannot be read are kept. OpenTelemetry Protocol File Exporter.
+    So are the files of a Collector's file exporter, and of `jq -s`; what the read API puts around a trace may be there.
+    Raises ValueError when nothing can be read, and PartlyRead when some can. OpenTelemetry Protocol File Exporter.
     """
-    has_spans = False
+    if text.startswith(GZIP):
+        raise ValueError("gzip: unpack it first")
+    unread, has_spans = [], False
     with _one_at_a_time():
-        for line, request in _documents(text.decode("utf-8-sig")):
+        for line, document in _documents(text.decode(json.detect_encoding(text), "replace")):
             try:
-                encoded = _encoded(request.get("result", request) if isinstance(request, dict) else request)
+                if isinstance(document, ValueError):
+                    raise document
+                for request in document if isinstance(document, list) else [document]:
+                    encoded = _encoded(request.get("result", request) if isinstance(request, dict) else request)
+                    store.add(encoded)
+                    has_spans |= bool(encoded)
             except (ParseError, ValueError) as error:
-                raise ValueError(f"line {line}: {error}") from None
-            store.add(encoded)
-            has_spans |= bool(encoded)
+                unread.append(f"line {line}: {error}")
+    if unread:
+        problem = unread[0] + f" (and {len(unread) - 1} more)" * (len(unread) > 1)
+        raise PartlyRead(f"{problem}. The rest is shown") if has_spans else ValueError(problem)
     if not has_spans:
         raise ValueError("no spans in it; OTLP JSON begins with resourceSpans")
 
 
 def _documents(text: str) -> Iterator[tuple[int, object]]:
-    """Yield each JSON value in a text, and the number of its first line."""
-    position = BLANKS.match(text).end()
+    """Yield each JSON value in a text, and the number of its first line; a ValueError where one cannot be read."""
+    line, counted, position = 1, 0, BLANKS.match(text).end()
     while position < len(text):
-        line = text.count("\n", 0, position) + 1
-        value, position = _DECODER.raw_decode(text, position)
+        line += text.count("\n", counted, position)
+        counted = position
+        try:
+            value, end = _DECODER.raw_decode(text, position)
+        except ValueError as error:
+            value = ValueError(f"cut off, or no JSON: {error}")
+            end = text.find("\n{", position)  # where a line was cut, the next one begins another request
         yield line, value
-        position = BLANKS.match(text, position).end()
+        position = BLANKS.match(text, end).end() if end >= 0 else len(text)
 
 
 def _encoded(request: object) -> bytes:
     """Return a request in its binary encoding. Fields that it does not have are passed over."""
-    if not isinstance(request, dict):
-        raise ValueError("not a JSON object")
-    return ParseDict(request, ExportTraceServiceRequest(), ignore_unknown_fields=True).SerializeToString()
+    fields = _as_protobuf_has_it(request, ExportTraceServiceRequest.DESCRIPTOR, "the whole")
+    return ParseDict(fields, ExportTraceServiceRequest(), ignore_unknown_fields=True).SerializeToString()
 
 
-def _as_protobuf_has_it(fields: dict) -> dict:
-    """Return an object of OTLP's JSON with ids in base64, and all base64 with - and _: Python will refuse + and /."""
-    for name in IDS:
-        if isinstance(digits := fields.get(name), str):
-            try:
-                fields[name] = base64.urlsafe_b64encode(bytes.fromhex(digits)).decode()
-            except ValueError:
-                raise ValueError(f"{name} is not hexadecimal: {digits[:40]!r}") from None
-    if isinstance(value := fields.get("bytesValue"), str):
-        fields["bytesValue"] = value.replace("+", "-").replace("/", "_")
-    return fields
+@cache
+def _fields(kind: Descriptor) -> dict[str, FieldDescriptor]:
+    """Return the fields of a kind of message by their names, in both spellings."""
+    return {name: field for field in kind.fields for name in (field.name, field.json_name)}
 
 
-_DECODER = json.JSONDecoder(object_hook=_as_protobuf_has_it)
+def _as_protobuf_has_it(value: object, kind: Descriptor, name: str) -> dict:
+    """Return a message of this kind in OTLP's JSON as protobuf's reader takes it: its fields are changed in place.
+
+    Ids are in base64 then, and what is no character of a text is U+FFFD. Raises ValueError, with the field's name, for
+    what that reader would pass over without a word.
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} is no object: {json.dumps(value)[:40]}")
+    fields = _fields(kind)
+    for key, inner in value.items():
+        field = fields.get(key)
+        if field is None or inner is None:
+            continue
+        if field.message_type:
+            for each in inner if field.is_repeated and isinstance(inner, list) else (inner,):
+                _as_protobuf_has_it(each, field.message_type, key)
+        elif isinstance(inner, str):
+            if field.name in IDS:
+                try:
+                    value[key] = base64.urlsafe_b64encode(bytes.fromhex(inner)).decode()
+                except ValueError:
+                    raise ValueError(f"{key} is not hexadecimal: {inner[:40]!r}") from None
+            elif field.type == FieldDescriptor.TYPE_BYTES:
+                value[key] = inner.replace("+", "-").replace("/", "_")  # Python will refuse + and /
+            elif field.enum_type and not (inner.isdigit() or inner in field.enum_type.values_by_name):
+                raise ValueError(f"{key} is no number: {inner[:40]!r}")
+            elif not inner.isascii():
+                value[key] = HALF_A_CHARACTER.sub("\ufffd", inner)
+    return value

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.text import Text
 
-from viewer.picture import FAINT, NOTICE, Picture, count
+from viewer.picture import FAINT, NOTICE, Picture, clean, count
 from viewer.store import Store, Summary
 from viewer.tree import may_grow
 
@@ -17,6 +17,7 @@ ANSWER = 6  # the same for one that waits for the other side of a call: by defau
 PATIENCE = 10  # seconds after its first span not shown that any other is
 EMPTY = 5  # seconds until an empty terminal says how to fill it
 BURST, RATE = 30, 5  # traces drawn at once, and a second: nobody reads faster
+MAX_NOTICE = 500  # characters of a line
 MAX_COLOURS = 1_000  # services that have one
 STYLES = ("cyan", "magenta", "green", "blue", "bright_cyan", "bright_magenta", "bright_green", "bright_blue")
 ASCII = str.maketrans("├└│━╸╺…✗µ", "|`|===~xu")  # for a terminal that does not take UTF-8
@@ -33,7 +34,8 @@ class Terminal:
         self.console = console
         self.below = below
         self.leaving, self.ended = threading.Event(), threading.Event()
-        self._hint = hint
+        self.hint = hint
+        self._notices: dict[str, bool] = {}  # line -> whether it was said
         self._shown: dict[str, int] = {}  # trace id -> how many spans it had when it was shown
         self._since: dict[str, float] = {}  # trace id -> when the first span came that is not shown yet
         self._growing: dict[str, tuple[int, bool]] = {}  # trace id -> its spans when we looked, and what we found
@@ -59,13 +61,20 @@ class Terminal:
         finally:
             self.ended.set()
 
+    def say(self, line: str) -> None:
+        """Show a line soon, once however often it is said. May be called by any thread."""
+        self._notices.setdefault(line, False)
+
     def show(self, now: float, everything: bool = False) -> None:
         """Show what is due at `now`, in seconds of time.monotonic(), or everything that was not shown yet."""
         self._budget = min(BURST, self._budget + RATE * (now - self._now))
         self._now = now
-        if self._hint and not self.store.revision and now - self._began >= EMPTY:
-            self._print(Text(self._hint, FAINT))
-            self._hint = ""
+        if self.hint and not self.store.revision and now - self._began >= EMPTY:
+            self._print(Text(self.hint, FAINT))
+            self.hint = ""
+        for line in [line for line, was_said in self._notices.copy().items() if not was_said]:
+            self._print(Text(clean(line, MAX_NOTICE), NOTICE), soft_wrap=True)  # to be copied
+            self._notices[line] = True
         refused = self.store.refused
         if refused.count > self._refused and (everything or now >= self._next_refusal):
             self._print(Text(f"{count(refused.count - self._refused, 'span')} refused: {refused.reason}", NOTICE))
@@ -132,7 +141,7 @@ class Terminal:
         if self.below:
             self._print(Text(self.below(trace)))
 
-    def _print(self, text: Text) -> None:
+    def _print(self, text: Text, **options) -> None:
         if self.console.options.ascii_only:
             text.plain = text.plain.translate(ASCII).encode("ascii", "replace").decode()
-        self.console.print(text, end="\n\n")
+        self.console.print(text, end="\n\n", **options)

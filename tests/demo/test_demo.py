@@ -132,9 +132,9 @@ def start_demo(tmp_path):
 
 def test_key_r_stops_redis_which_the_next_trace_shows_and_starts_it_again(shared_demo):
     shared_demo.press("r")
-    shared_demo.wait_for(f"Redis is stopped; key r starts it again(?s:.)*{FAILED}")
+    shared_demo.wait_for(rf"Redis is stopped; key r starts it again\.\n\n(?s:.)*{FAILED}")
     shared_demo.press("r")
-    shared_demo.wait_for(f"Redis is back(?s:.)*{HEALTHY}")
+    shared_demo.wait_for(rf"Redis is back\.\n\n(?s:.)*{HEALTHY}")
 
 
 def test_key_m_stops_mongodb_and_starts_it_again(shared_demo):
@@ -149,6 +149,16 @@ def test_a_redis_that_dies_is_shown_with_its_log_and_can_be_started_again(shared
     shared_demo.wait_for(r"Redis ended by itself.*\n(  Redis \| .*\n)+The demo goes on; key r starts Redis again")
     shared_demo.press("r")
     shared_demo.wait_for("Redis is back")
+
+
+def test_while_nothing_comes_it_does_not_ask_for_two_terminals(start):
+    viewer = start("-m", "demo.viewer", VIEWER_WEB_PORT=0, VIEWER_OTLP_PORT=0)
+    viewer.wait_for("No spans yet: the server and the client are starting")
+    assert "terminals" not in viewer.output
+
+
+def test_its_viewer_is_the_one_that_knows_of_the_demo(shared_demo):
+    assert shared_demo.part("-m demo.viewer")
 
 
 # The end
@@ -218,7 +228,9 @@ def test_a_taken_port_starts_nothing_and_names_its_variable():
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         said = run(VIEWER_WEB_PORT=port)
-    assert said == f"Port {port} is taken: use another with VIEWER_WEB_PORT=<port>.\n"
+    first, last = said.splitlines()
+    assert first == f"Port {port} is taken: use another with VIEWER_WEB_PORT=<port>."
+    assert re.search("end what you run yourself .* server.py, client.py", last)
 
 
 @pytest.mark.parametrize("value", ["x", "65536"])

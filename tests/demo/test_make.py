@@ -113,6 +113,23 @@ def test_a_venv_whose_python_will_not_do_is_made_anew(folder, there, named):
     assert "python3.12 makes .venv" in make_demo(folder, {"python3.12": OTHER}, **named)
 
 
+def test_a_link_in_its_place_is_not_emptied(folder):
+    kept = folder / "kept"
+    (kept / "bin").mkdir(parents=True)
+    (kept / "file").touch()
+    (folder / CLONE / ".venv").symlink_to(kept)
+    assert "python3.12 makes .venv" in make_demo(folder, {"python3.12": OTHER})
+    assert (kept / "file").exists()
+
+
+def test_without_a_package_index_it_says_in_one_line_that_it_needs_one(folder):
+    settings = {"PIP_INDEX_URL": f"http://127.0.0.1:{free_port()}", "PIP_RETRIES": 1, "PIP_CONFIG_FILE": "/dev/null"}
+    with make(folder, "demo", PYTHON=sys.executable, **settings, PIP_FIND_LINKS=None, PIP_NO_INDEX=None) as process:
+        assert process.wait(60) != 0
+        said = [line for line in process.err.splitlines() if not line.startswith("make")]
+    assert said == ["Filling .venv needs a package index, PyPI or the one that pip is told, and none answers."]
+
+
 @pytest.mark.setup
 def test_make_demo_sets_up_a_fresh_clone_once_even_when_two_start_at_once(folder):
     """The one test that installs everything: it takes about half a minute."""

@@ -102,7 +102,12 @@ CODE = {
     "Invalid type … for attribute": "trace.get_tracer('x').start_span('x').set_attribute('object', object())",
 }
 
-BY_HAND = ["first record does not look like a TLS handshake", "server gave HTTP response to HTTPS client"]
+# What else happens at the last of them is held by tests/viewer/test_pages_that_send.py.
+BY_HAND = [
+    "first record does not look like a TLS handshake",
+    "server gave HTTP response to HTTPS client",
+    "No 'Access-Control-Allow-Origin' header",
+]
 
 ELSEWHERE = [  # of the tests below that provoke one or two
     "No module named '…'",

@@ -1,6 +1,8 @@
 """OTLP/HTTP to the letter, over a real socket. OTLP specification, "OTLP/HTTP"."""
 
 import gzip
+import socket
+import ssl
 
 import pytest
 import requests
@@ -167,6 +169,28 @@ def test_traces_are_posted_and_nothing_can_be_read(post, method):
     assert "POST" in answer.headers["Allow"]
 
 
+def test_tls_is_answered_with_a_400_and_closed_at_once(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        greeting = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"  # the first bytes of one: no end of a line
+        connection.sendall(greeting)
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.0 400 ")
+    assert b"begin the address with http://" in answer
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=5) as connection,
+        pytest.raises(ssl.SSLError, match="WRONG_VERSION_NUMBER"),
+    ):
+        ssl.create_default_context().wrap_socket(connection, server_hostname="localhost")
+
+
+def test_http_may_come_byte_by_byte_and_after_an_empty_line(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in b"\r\nPOST /v1/traces HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}":
+            connection.sendall(bytes([byte]))
+        assert connection.makefile("rb").read().startswith(b"HTTP/1.0 200 ")
+
+
 def test_a_page_whose_origin_is_named_may_send(store, post):
     asked = post(None, method="OPTIONS", Origin=PAGE, Access_Control_Request_Headers="content-type,x-key")
     assert asked.status_code == 204
@@ -177,6 +201,7 @@ def test_a_page_whose_origin_is_named_may_send(store, post):
     assert sent.status_code == 200
     assert sent.headers["Access-Control-Allow-Origin"] == PAGE
     assert sent.headers["Vary"] == "Origin"
+    assert {answer.headers["Access-Control-Allow-Credentials"] for answer in (asked, sent)} == {"true"}
     assert store.kept() == 1
 
 
@@ -188,6 +213,12 @@ def test_a_page_of_any_other_origin_may_not(store, post, origin, method):
     assert "Access-Control-Allow-Origin" not in answer.headers
     assert "VIEWER_CORS_ORIGINS" in answered(answer, PROTOBUF, Status).message
     assert store.kept() == 0
+
+
+def test_a_page_without_an_origin_is_told_of_too():
+    assert otlp_http.who_may_not_send("null", [PAGE]).endswith(
+        "an origin like http://localhost:3000, and a file has none"
+    )
 
 
 def test_origins_are_separated_by_commas():

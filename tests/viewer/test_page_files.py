@@ -61,6 +61,14 @@ def test_a_file_that_is_dropped_on_a_trace_leads_to_the_list(trace):
     expect(page.traces).to_have_text(["root one", "order"])
 
 
+def test_of_a_file_whose_last_line_is_cut_the_rest_is_shown_and_that_line_is_named(page):
+    page = page()
+    drop(page, ("cut.jsonl", (CASES / "cut-last-line.jsonl").read_text()))
+    expect(page.traces).to_have_text(["whole"])
+    expect(page.locator("#dropped")).to_contain_text(re.compile(r"cut.jsonl: line 2: .*\. The rest is shown"))
+    page.problems.clear()  # the browser has noted the refusal
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -7,7 +7,9 @@ import os
 import pty
 import re
 import signal
+import socket
 import struct
+import subprocess
 import sys
 import termios
 import threading
@@ -24,7 +26,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from tests.support import ROOT, Process, clean_environment, free_port, wait_until
+from tests.support import ROOT, Process, answers, clean_environment, free_port, wait_until
 from tests.viewer.otlp import attribute, request, span, trace_id
 from viewer.__main__ import is_loopback, setting
 
@@ -93,6 +95,8 @@ def test_pages_may_send_when_their_origin_is_named(running, origin, expected):
     headers = {"Content-Type": "application/json", "Origin": origin}
     answer = requests.post(f"http://127.0.0.1:{running.http}/v1/traces", "{}", headers=headers, timeout=20)
     assert answer.status_code == expected
+    if expected == 403:
+        running.wait_for(rf"Pages of {origin} wanted to send spans: .* VIEWER_CORS_ORIGINS=.*,{origin}\n")
 
 
 def test_pages_that_may_send_may_not_read(running):
@@ -131,6 +135,12 @@ def test_it_shows_the_files_it_is_given_at_once_whole_or_not(viewer, tmp_path):
         (tmp_path / name).write_text(json.dumps(saved))
     process = viewer(tmp_path / "one", tmp_path / "two")
     process.wait_for("(?s)trace one.*trace two", seconds=9)  # an incomplete trace that was sent waits 10
+
+
+def test_of_a_file_whose_last_line_is_cut_the_rest_is_shown_and_one_line_names_that_one(viewer):
+    file = ROOT / "tests" / "viewer" / "cases" / "cut-last-line.jsonl"
+    process = viewer(file)
+    process.wait_for(rf"{file}: line 2: .*\. The rest is shown\n\n(?s:.)*  whole ")
 
 
 @pytest.mark.parametrize("name", ["bad.json", "missing.json", "."])
@@ -288,6 +298,24 @@ def test_the_bounds_can_be_set(viewer):
     process.wait_for(READY)
     assert process.add(*(span() for _ in range(5))).partial_success.rejected_spans == 3
     process.wait_for("cut: 3 spans")
+
+
+def test_it_listens_where_localhost_is_an_address_of_ipv6_alone(tmp_path):
+    own_names = ("unshare", "--map-root-user", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"')
+    (tmp_path / "hosts").write_text("::1 localhost\n")
+    names = (*own_names, tmp_path / "hosts")
+    probe = "import socket; {each[4][0] for each in socket.getaddrinfo('localhost', 0)} == {'::1'} or exit(1)"
+    try:
+        subprocess.run([*names, sys.executable, "-c", probe], check=True, capture_output=True)
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("names of its own, or IPv6, cannot be had here")
+    ports = {"VIEWER_OTLP_PORT": free_port(), "VIEWER_HTTP_PORT": free_port(), "VIEWER_WEB_PORT": free_port()}
+    settings = clean_environment(VIEWER_HOST="localhost", **ports)
+    with Process(*names, sys.executable, "-m", "viewer", env=settings) as process:
+        process.wait_for("shows the traces on http://localhost:")
+        wait_until(lambda: all(answers(port, "::1") for port in ports.values()), "all three listen")
+        assert process.err == ""
 
 
 @pytest.mark.parametrize(

@@ -417,3 +417,12 @@ def test_a_trace_that_cannot_be_drawn_does_not_take_the_others_along(monkeypatch
 )
 def test_a_duration_has_three_digits_and_a_unit(nanoseconds, text):
     assert duration(nanoseconds) == text
+
+
+def test_a_line_is_said_once_however_often_it_comes():
+    screen = Screen()
+    for line in ("one\x1b[2J", "one\x1b[2J", "two"):
+        screen.terminal.say(line)
+    assert screen.after(0) == "one\\x1b[2J\n\ntwo\n\n"
+    screen.terminal.say("two")
+    assert screen.after(1) == ""
