@@ -7,9 +7,10 @@ trace cannot show whether it does, that is an Unseen.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from lesson.ping import CODE
+from lesson.ping import CODE, ERROR_TYPE, has_exception, kind_of
+from viewer.advice import ERROR, called
 
-ERROR_TYPE, SYSTEM, COLLECTION = "error.type", "db.system.name", "db.collection.name"
+SYSTEM, COLLECTION = "db.system.name", "db.collection.name"
 OF_CLIENT = ["http.request.method", "url.full", "server.address", "server.port", CODE]
 OF_SERVER = ["http.request.method", "http.route", "url.path", "url.scheme", CODE]
 OF_DATABASE = [SYSTEM, "db.namespace", "db.operation.name", "server.address", "server.port"]
@@ -30,11 +31,11 @@ def a_span_arrives(ping):
 def it_says_who_sent_it(ping):
     """Each process has a `service.name` of its own."""
     for span in ping.spans:
-        if not span.service or span.service.startswith("unknown_service"):
-            return f"Nobody knows which program made {span}. Its process has no service.name: give it one."
+        if span.service.startswith("unknown_service"):
+            return f"Nobody knows which program made {called(span)}. Its process has no service.name: give it one."
     client, server = ping.client or ping.seen_client, ping.server or ping.seen_server
     if client and server and client.service == server.service:
-        return f"{client} and {server} come from two processes with one service.name. Give each its own."
+        return f"{called(client)} and {called(server)} come from two processes. Give each a service.name of its own."
     return ""
 
 
@@ -43,11 +44,11 @@ def it_says_what_it_is(ping):
     span = ping.client
     if not span:
         return Unseen()
-    if span.kind != "CLIENT":
-        return f"{span} is of the kind {span.kind}. A span that asks another process is of the kind CLIENT."
-    if lacking(span, OF_CLIENT) == [CODE] and (span.failed or ping.seen_client):
-        return Unseen(f"{span} had no answer. Is the server running?")
-    return say_what_it_lacks(span, OF_CLIENT)
+    if kind_of(span) != "CLIENT":
+        return f"{called(span)} is of the kind {kind_of(span)}. A span that asks another process is CLIENT."
+    if lacking(span, OF_CLIENT) == [CODE] and (span.status == ERROR or ping.seen_client):
+        return Unseen(f"{called(span)} had no answer. Is the server running?")
+    return say_of_attributes(span, OF_CLIENT)
 
 
 def the_server_has_one_too(ping):
@@ -55,14 +56,14 @@ def the_server_has_one_too(ping):
     span = ping.server
     if not span:
         return Unseen()
-    if span.kind != "SERVER":
-        return f"{span} is of the kind {span.kind}. A span that answers another process is of the kind SERVER."
+    if kind_of(span) != "SERVER":
+        return f"{called(span)} is of the kind {kind_of(span)}. A span that answers another process is SERVER."
     if lacking(span, OF_SERVER) == [CODE] and ping.failed:
         return FAILED
     route = span.get("http.route")
     if route and span.name not in (route, f"{span.get('http.request.method')} {route}"):
-        return f'{span} is not named after its route, "{route}".'
-    return say_what_it_lacks(span, OF_SERVER)
+        return f"{called(span)} is not named after its route, “{route}”."
+    return say_of_attributes(span, OF_SERVER)
 
 
 def one_trace(ping):
@@ -70,71 +71,78 @@ def one_trace(ping):
     client, server = ping.client, ping.server
     if server and client:
         return ""
-    if server and server.parent_id:
-        return Unseen(f"The parent of {server} has not come.")
+    if server and not server.is_root:
+        return Unseen(f"The parent of {called(server)} has not come.")
     if server:
-        return Unseen(f"{server} has no parent. The client does not send a context, or this span does not take it.")
+        return Unseen(f"{called(server)} has no parent. The client sends no context, or this span does not take it.")
     if not client or not client.get(CODE) or not ping.seen_server:
         return Unseen()
     if ping.failed:
-        return Unseen(f"The answer to {client} was {client.get(CODE)}. The terminal of the server says why.")
-    lost = f"{client} had an answer, and {ping.seen_server} is not its child."
-    return f"{lost} Send the context along in the headers, and take it from there."
+        return Unseen(f"The answer to {called(client)} was {client.get(CODE)}. The terminal of the server says why.")
+    lost = f"{called(client)} had an answer, and {called(ping.seen_server)} is not its child."
+    return f"{lost} Inject into the headers inside of the client's block, and extract from them in the server."
 
 
 def inside_the_server(ping):
     """For each database there is an INTERNAL span, and in it a CLIENT span with the attributes of a database."""
     server, root = ping.server, ping.root
     if not server and root and root is not ping.client:
-        return Unseen(f"{root} began a trace of its own. Begin it inside the block of the server's span.")
+        return Unseen(f"{called(root)} began a trace of its own. Begin it inside the block of the server's span.")
     if not server:
         return Unseen()
     if ping.failed:
         return FAILED
     systems = set()
     for outer in server.children:
-        if outer.kind != "INTERNAL":
-            return f"{outer} is right below {server}. Put an INTERNAL span between them."
+        if kind_of(outer) != "INTERNAL":
+            return f"{called(outer)} is right below {called(server)}. Put an INTERNAL span between them."
         if not outer.children:
-            return f"There is nothing in {outer}. Put a CLIENT span around the calls of the database."
+            return f"There is nothing in {called(outer)}. Put a CLIENT span around the calls of the database."
         for span in outer.children:
-            if span.kind != "CLIENT" and span.children:
-                return f"{span} is in {outer}. It belongs right below {server}."
-            if span.kind != "CLIENT":
-                return f"{span} is of the kind {span.kind}. A database is another process, and asking it is CLIENT."
+            if kind_of(span) != "CLIENT" and span.children:
+                return f"{called(span)} is in {called(outer)}. It belongs right below {called(server)}."
+            if kind_of(span) != "CLIENT":
+                return f"{called(span)} is of the kind {kind_of(span)}. A span that asks a database is CLIENT."
             systems.add(span.get(SYSTEM))
-            if words := say_what_it_lacks(span, OF_DATABASE + [COLLECTION] * (span.get(SYSTEM) == "mongodb")):
+            if words := say_of_attributes(span, OF_DATABASE + [COLLECTION] * (span.get(SYSTEM) == "mongodb")):
                 return words
     absent = " and ".join(system for system in ("redis", "mongodb") if system not in systems)
-    return absent and f"Below {server} nothing shows what it did with {absent}. Each wants two spans, one in the other."
+    return absent and f"Below {called(server)} nothing shows what it did with {absent}. Each wants two nested spans."
 
 
 def when_it_fails(ping):
     """The error is where it began and on all above, with `error.type`; the client knows of the 500."""
     client, server = ping.client, ping.server
+    if client and not client.get(CODE) and client.get(ERROR_TYPE).isdigit():
+        return f"{called(client)} had no answer: its {ERROR_TYPE} is not a status code, but the exception's class."
     if not client or not server:
         return Unseen("Stop Redis, with all else running, and look at the next ping.")
+    typed = next((span for span in ping.spans if span.get(ERROR_TYPE)), None)
+    if not ping.failed and typed:
+        return f"{called(typed)} has an {ERROR_TYPE}, and its status is not ERROR. Let the exception leave its block."
     if not ping.failed:
-        return Unseen("This ping went well. Stop Redis, and look at the next.")
-    calls = [span for outer in server.children for span in outer.children if span.kind == "CLIENT"]
-    origin = next((span for span in calls if span.failed or span.has_exception or span.get(ERROR_TYPE)), None)
+        went_well = "This ping went well. Stop Redis, and look at the next."
+        return Unseen(f"{went_well} Is it stopped already? Then something catches the exception: raise it.")
+    calls = [span for outer in server.children for span in outer.children if kind_of(span) == "CLIENT"]
+    origin = next((span for span in calls if span.status == ERROR or has_exception(span) or span.get(ERROR_TYPE)), None)
     if not origin:
-        return (
-            "No span of a database is in error. Is Redis stopped? Then let the exception leave the block of its span."
-        )
-    if not origin.has_exception:
-        return f"{origin} does not say what happened. Let the exception leave its block."
+        return "No span of a database is in error. Is Redis stopped? Then let the exception leave its span's block."
+    if not has_exception(origin):
+        return f"{called(origin)} does not say what happened. Let the exception leave its block."
     for span in origin, origin.parent, server:
-        if not span.failed:
-            return f"The status of {span} is not ERROR. Let the exception leave its block."
+        if span.status != ERROR:
+            return f"The status of {called(span)} is not ERROR. Let the exception leave its block."
     for span in server, client:
         if span.get(CODE) != "500":
-            return f"The answer was 500, and {span} does not have it as its {CODE}."
-    if not client.failed:
-        return f"The status of {client} is not ERROR. No exception has left its block, so say it yourself."
+            return f"The answer was 500, and {called(span)} does not have it as its {CODE}."
+    if client.status != ERROR:
+        why = "No exception has left its block, so say it yourself, with StatusCode.ERROR and not a text."
+        return f"The status of {called(client)} is not ERROR. {why}"
     for span in origin, server, client:
         if not span.get(ERROR_TYPE):
-            return f"{span} is in error, and has no {ERROR_TYPE}."
+            return f"{called(span)} is in error, and has no {ERROR_TYPE}."
+        if span.get(ERROR_TYPE).startswith("<"):
+            return f"The {ERROR_TYPE} of {called(span)} is {span.get(ERROR_TYPE)}. Give the name of the class alone."
     return ""
 
 
@@ -143,9 +151,14 @@ def lacking(span, names):
     return [name for name in names if not span.get(name)]
 
 
-def say_what_it_lacks(span, names):
-    """Return a sentence on the attributes that a span should have and does not have; empty when it has them all."""
-    return f"{span} has no {', no '.join(lacking(span, names))}." if lacking(span, names) else ""
+def say_of_attributes(span, names):
+    """Return what is wrong with the attributes of a span, which should have these (list of str); empty when nothing."""
+    if lacking(span, names):
+        return f"{called(span)} has no {', no '.join(lacking(span, names))}."
+    address, port = span.get("server.address"), span.get("server.port")
+    if address.endswith(f":{port}"):
+        return f"The server.address of {called(span)} is {address}. Leave the port out."
+    return ""
 
 
 class Step(NamedTuple):

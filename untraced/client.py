@@ -1,4 +1,4 @@
-"""The client without a line of tracing, to be instrumented automatically: as server.py says, with `client.py`."""
+"""The client without a line of tracing. To instrument it automatically: as server.py says, with `client.py`."""
 
 import os
 import sys

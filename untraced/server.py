@@ -1,6 +1,6 @@
-"""The server without a line of tracing, to be instrumented automatically: the post's "easy way", to compare.
+"""The server without a line of tracing: where you begin when you build it yourself (docs/build.md).
 
-`make auto` sets up its virtual environment; then, beside a viewer and the two databases:
+For the post's "easy way", `make auto` sets up a virtual environment; then, beside a viewer and the two databases:
 
     export OTEL_SERVICE_NAME=auto-server OTEL_SEMCONV_STABILITY_OPT_IN=http,database
     export OTEL_METRICS_EXPORTER=none OTEL_LOGS_EXPORTER=none

@@ -36,7 +36,7 @@ def main(below=None, hint: str = "") -> None:
 def read_arguments() -> list[Path]:
     """Return the files to show. Prints a help text when that is asked for."""
     parser = argparse.ArgumentParser(
-        prog="python -m viewer",
+        prog=f"python -m {Path(sys.argv[0]).parent.name}",  # lesson, or viewer
         description="Take spans over OTLP, and show their traces here and on a page, until Ctrl+C.",
         epilog="All settings are environment variables; docs/settings.md lists them.",
     )

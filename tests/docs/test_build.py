@@ -30,7 +30,7 @@ class Build(Experiment):
     """Somebody who builds, in a folder with `mine/` in it: terminal 1 shows what the lesson says."""
 
     def __init__(self, folder, redis, mongodb):
-        otlp, port = free_port(), free_port()
+        otlp, port, self.web = free_port(), free_port(), free_port()
         self.folder, self.ids, self.programs = folder, {}, []
         self.settings = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{otlp}",
@@ -39,7 +39,7 @@ class Build(Experiment):
             "REDIS_URL": redis.url,
             "MONGODB_URI": mongodb.uri,
         }
-        ports = {"VIEWER_OTLP_PORT": otlp, "VIEWER_WEB_PORT": 0}
+        ports = {"VIEWER_OTLP_PORT": otlp, "VIEWER_WEB_PORT": self.web}
         self.viewer = Process.python("-m", "lesson", env=clean_environment(COLUMNS=80, **ports))
         self.viewer.wait_for_port(otlp)
 
@@ -59,7 +59,7 @@ class Build(Experiment):
         """End the programs, and start them with all that has been exported up to a step."""
         for process in self.programs[-2:]:
             process.stop(signal.SIGINT)
-        for terminal, program in ((2, "server"), (3, "client")):
+        for terminal, program in ((4, "server"), (5, "client")):
             commands = [block for text in SECTIONS[: number + 1] for block in blocks(text)]
             typed = "".join(block for block in commands if block.startswith(f"# terminal {terminal}\n"))
             env = clean_environment(**self.settings, **dict(re.findall(r"^export (\w+)=(.*)$", typed, re.M)))
@@ -105,6 +105,9 @@ def test_a_step_shows_what_the_page_says(number, build, redis):
     build.solve(number)
     build.start_again(number)
     build.see(after)
+    if number >= 6:  # the traces of a healthy ping, and of a failed one
+        shown_last = build.ids[re.search(r"^trace (\w+)", after, re.M)[1]]
+        assert build.get(f"/viewer/advice/{shown_last}") == {"advice": []}
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -123,7 +126,7 @@ def test_there_is_a_last_part_for_whoever_has_come_so_far():
 
 
 def test_what_is_shown_fits_into_80_columns():
-    assert not [line for block in blocks(PAGE) for line in block.splitlines() if len(line) > 80]
+    assert not [line for block in shown(PAGE) for line in block.splitlines() if len(line) > 80]
 
 
 def test_git_does_not_look_at_what_the_reader_builds():

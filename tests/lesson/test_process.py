@@ -32,6 +32,11 @@ def test_a_program_in_another_language_takes_the_seven_steps(start, redis_server
     assert "7 of 7 steps hold\nThis is the post's trace now." in lesson.output
 
 
+def test_its_help_calls_it_by_its_name():
+    run = subprocess.run([sys.executable, "-m", "lesson", "--help"], capture_output=True, text=True, check=True)
+    assert run.stdout.startswith("usage: python -m lesson ")
+
+
 def test_make_lesson_starts_it(tmp_path):
     with clone(tmp_path) as folder:
         python = folder / ".venv" / "bin" / "python"  # counts as set up

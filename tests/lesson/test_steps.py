@@ -130,63 +130,73 @@ def next_step(said):
 
 CALL, VIEW, REDIS = "client operation", "/ping", "server redis operation"
 HALF_RIGHT = {
-    "no service name": (changed(CALL, service=""), "2", 'Nobody knows which program made "client operation".'),
-    "the SDK's own name": (changed(VIEW, service="unknown_service:node"), "2", 'made "/ping"'),
+    "no service name": (changed(CALL, service=""), "2", "Nobody knows which program made “client operation”."),
+    "the SDK's own name": (changed(VIEW, service="unknown_service:node"), "2", "made “/ping”"),
     "one name for both": (
         {name: fields | {"service": "shop"} for name, fields in HEALTHY.items()},
         "2",
-        '"client operation" and "/ping" come from two processes with one service.name.',
+        "“client operation” and “/ping” come from two processes. Give each a service.name of its own.",
     ),
-    "the client's kind is missing": (changed(CALL, kind=0), "3", '"client operation" is of the kind INTERNAL.'),
+    "the client's kind is missing": (changed(CALL, kind=0), "3", "“client operation” is of the kind INTERNAL."),
     "some attributes": (
         changed(CALL, attributes={"server.port": None, CODE: None}),
         "3",
-        f'"client operation" has no server.port, no {CODE}.',
+        f"“client operation” has no server.port, no {CODE}.",
     ),
     "attributes with old names": (
         changed(CALL, attributes={"http.request.method": None, "http.method": "GET"}),
         "3",
-        '"client operation" has no http.request.method.',
+        "“client operation” has no http.request.method.",
     ),
-    "no status code": (changed(CALL, attributes={CODE: None}), "3", f'"client operation" has no {CODE}.'),
-    "the server's kind is missing": (changed(VIEW, kind=1), "4", '"/ping" is of the kind INTERNAL.'),
-    "no route": (changed(VIEW, attributes={"http.route": None}), "4", '"/ping" has no http.route.'),
-    "a name that is no route": (renamed(VIEW, "ping"), "4", '"ping" is not named after its route, "/ping".'),
-    "nothing inside": (only(CALL, VIEW), "6", 'Below "/ping" nothing shows what it did with redis and mongodb.'),
+    "no status code": (changed(CALL, attributes={CODE: None}), "3", f"“client operation” has no {CODE}."),
+    "an address with the port": (
+        changed(CALL, attributes={"server.address": "localhost:8081"}),
+        "3",
+        "The server.address of “client operation” is localhost:8081. Leave the port out.",
+    ),
+    "the server's kind is missing": (changed(VIEW, kind=1), "4", "“/ping” is of the kind INTERNAL."),
+    "no route": (changed(VIEW, attributes={"http.route": None}), "4", "“/ping” has no http.route."),
+    "a name that is no route": (renamed(VIEW, "ping"), "4", "“ping” is not named after its route, “/ping”."),
+    "nothing inside": (only(CALL, VIEW), "6", "Below “/ping” nothing shows what it did with redis and mongodb."),
     "one database": (
         only(CALL, VIEW, "redis_integration", REDIS),
         "6",
-        'Below "/ping" nothing shows what it did with mongodb.',
+        "Below “/ping” nothing shows what it did with mongodb.",
     ),
     "the outer span alone": (
         only(CALL, VIEW, "redis_integration", "pymongo_integration"),
         "6",
-        'There is nothing in "redis_integration".',
+        "There is nothing in “redis_integration”.",
     ),
     "the inner span alone": (
         changed(REDIS, parent=VIEW, of=only(CALL, VIEW, REDIS)),
         "6",
-        '"server redis operation" is right below "/ping".',
+        "“server redis operation” is right below “/ping”.",
     ),
     "one integration in the other": (
         changed("pymongo_integration", parent="redis_integration"),
         "6",
-        '"pymongo_integration" is in "redis_integration". It belongs right below "/ping".',
+        "“pymongo_integration” is in “redis_integration”. It belongs right below “/ping”.",
     ),
     "the database's kind is missing": (
         changed(REDIS, kind=0),
         "6",
-        '"server redis operation" is of the kind INTERNAL.',
+        "“server redis operation” is of the kind INTERNAL.",
     ),
     "the database's attributes": (
         changed(REDIS, attributes={"db.namespace": None, "db.system.name": None}),
         "6",
-        '"server redis operation" has no db.system.name, no db.namespace.',
+        "“server redis operation” has no db.system.name, no db.namespace.",
+    ),
+    "the database's address with the port": (
+        changed(REDIS, attributes={"server.address": "localhost:8081"}),
+        "6",
+        "The server.address of “server redis operation” is localhost:8081. Leave the port out.",
     ),
     "no collection": (
         changed("server pymongo operation", attributes={"db.collection.name": None}),
         "6",
-        '"server pymongo operation" has no db.collection.name.',
+        "“server pymongo operation” has no db.collection.name.",
     ),
 }
 
@@ -204,22 +214,39 @@ HALF_FAILED = {
         changed(REDIS, failed=False, events=[], attributes={"error.type": None}, of=FAILED),
         "No span of a database is in error.",
     ),
-    "caught, and no status": (changed(REDIS, failed=False, of=FAILED), 'The status of "server redis operation" is not'),
+    "caught, and no status": (changed(REDIS, failed=False, of=FAILED), "The status of “server redis operation” is not"),
     "the status, and no exception": (
         changed(REDIS, events=[], of=FAILED),
-        '"server redis operation" does not say what happened.',
+        "“server redis operation” does not say what happened.",
     ),
-    "caught on the way": (changed(VIEW, failed=False, events=[], of=FAILED), 'The status of "/ping" is not ERROR.'),
-    "the server says 200": (changed(VIEW, attributes={CODE: 200}, of=FAILED), 'The answer was 500, and "/ping" does'),
-    "the server does not say": (changed(VIEW, attributes={CODE: None}, of=FAILED), 'The answer was 500, and "/ping"'),
-    "the client is content": (changed(CALL, failed=False, of=FAILED), 'The status of "client operation" is not ERROR.'),
+    "caught on the way": (changed(VIEW, failed=False, events=[], of=FAILED), "The status of “/ping” is not ERROR."),
+    "the server says 200": (changed(VIEW, attributes={CODE: 200}, of=FAILED), "The answer was 500, and “/ping” does"),
+    "the server does not say": (changed(VIEW, attributes={CODE: None}, of=FAILED), "The answer was 500, and “/ping”"),
+    "the client is content": (changed(CALL, failed=False, of=FAILED), "The status of “client operation” is not ERROR."),
+    "swallowed, with an error.type": (
+        changed(REDIS, attributes={"error.type": "OSError"}),
+        "“server redis operation” has an error.type, and its status is not ERROR. Let the exception leave its block.",
+    ),
+    "swallowed altogether": (HEALTHY, "Is it stopped already? Then something catches the exception: raise it."),
+    "the client's status is a text, which does nothing": (
+        changed(CALL, failed=False, of=FAILED),
+        "so say it yourself, with StatusCode.ERROR and not a text.",
+    ),
+    "a class in place of its name": (
+        changed(REDIS, attributes={"error.type": "<class 'OSError'>"}, of=FAILED),
+        "The error.type of “server redis operation” is <class 'OSError'>. Give the name of the class alone.",
+    ),
+    "no answer, and a status code as the error.type": (
+        changed(CALL, failed=True, attributes={CODE: None, "error.type": "500"}, of=only(CALL)),
+        "“client operation” had no answer: its error.type is not a status code, but the exception's class.",
+    ),
     "Redis has no error.type": (
         changed(REDIS, attributes={"error.type": None}, of=FAILED),
-        '"server redis operation" is in error, and has no error.type.',
+        "“server redis operation” is in error, and has no error.type.",
     ),
     "the client has no error.type": (
         changed(CALL, attributes={"error.type": None}, of=FAILED),
-        '"client operation" is in error, and has no error.type.',
+        "“client operation” is in error, and has no error.type.",
     ),
 }
 
@@ -244,12 +271,12 @@ def test_seven_steps_hold_after_a_healthy_ping_and_a_failed_one(lesson):
     [
         ([only(CALL)], 3, "No span of the server has come yet."),
         ([only(VIEW)], 3, "kind and attributes"),
-        ([only(CALL), changed(VIEW, parent=None, of=only(VIEW))], 4, '"/ping" has no parent'),
-        ([only(VIEW), only(CALL)], 4, '"client operation" had an answer, and "/ping" is not its child.'),
+        ([only(CALL), changed(VIEW, parent=None, of=only(VIEW))], 4, "“/ping” has no parent"),
+        ([only(VIEW), only(CALL)], 4, "“client operation” had an answer, and “/ping” is not its child."),
         (
             [only(CALL), changed(VIEW, kind=0, attributes={"http.route": None}, of=only(VIEW))],
             3,
-            '"/ping" is of the kind',
+            "“/ping” is of the kind",
         ),
     ],
     ids=["the client alone", "the server alone", "two traces", "two traces, the client's last", "a server of no kind"],
@@ -321,7 +348,7 @@ def test_a_span_that_begins_a_trace_of_its_own_is_told_where_it_belongs(lesson):
         REDIS, of=only("redis_integration", REDIS), attributes=dict.fromkeys(HEALTHY[REDIS]["attributes"])
     )
     said = lesson.look(without_attributes)
-    assert '"redis_integration" began a trace of its own. Begin it inside the block' in said
+    assert "“redis_integration” began a trace of its own. Begin it inside the block" in said
 
 
 def test_a_call_of_a_database_that_comes_before_any_span_of_the_server_is_not_taken_for_one(lesson):
