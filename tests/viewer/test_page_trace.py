@@ -128,6 +128,38 @@ def test_next_error_goes_to_each_and_round(trace):
     expect(page.row("span 3")).to_be_focused()
 
 
+def test_next_error_goes_first_to_where_an_error_began(trace):
+    """In order of their start; what passed it on comes behind them, from below."""
+    boring = [span(f"fine {n}", parent=1, start=n) for n in range(1, 60)]
+    page = trace(
+        request(
+            span("client", id=1, end=900, failed=True),
+            *boring,
+            span("/ping", id=2, parent=1, start=100, failed=True),
+            span("second", id=3, parent=2, start=300, failed=True, events=[exception("KeyError", "no such key")]),
+            span("first", id=4, parent=1, start=200, failed=True),
+        )
+    )
+    heading = page.pane().get_by_role("heading", level=2)
+    for name in ("first", "second", "/ping", "client", "first"):
+        page.press("e")
+        expect(heading).to_have_text(name)
+    page.row("client").click()
+    page.press("e")
+    expect(heading).to_have_text("first")
+    page.press("e")
+    expect(page.told("Exception")).to_have_text("KeyError: no such key")
+    assert page.pane().locator("dt").all_inner_texts()[:2] == ["Status", "Exception"]
+
+
+def test_next_error_stands_in_the_middle_of_the_window(trace):
+    spans = [span(f"span {n}", id=n + 2, parent=1, start=n, failed=n == 60) for n in range(120)]
+    page = trace(request(span("root", id=1), *spans))
+    page.press("e")
+    box = page.row("span 60").bounding_box()
+    assert 300 < box["y"] + box["height"] / 2 < 500
+
+
 def test_the_tree_is_walked_by_keys(trace):
     page = trace(
         request(

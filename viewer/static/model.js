@@ -17,7 +17,7 @@ const YEAR = 31_557_600e9; // nanoseconds
  */
 export function readTrace({ resourceSpans = [] }) {
   const found = resourceSpans.flatMap(readResource);
-  found.sort((a, b) => (a.start < b.start ? -1 : Number(a.start > b.start)));
+  found.sort(byStart);
   const first = found.find(({ start }) => start)?.start ?? 0n; // 0 is a time that was not set
   const usual = markFar(found);
   const zero = usual?.start ?? first;
@@ -54,6 +54,15 @@ export function readTrace({ resourceSpans = [] }) {
     zero,
   };
 }
+
+/** The spans in error: first those where one began, with none below them, by their start; then what passed it on, from below. */
+export function errorsOf(nodes) {
+  const errors = nodes.filter(({ error }) => error);
+  const began = errors.filter(({ errorBelow }) => !errorBelow).sort(byStart);
+  return [...began, ...errors.filter(({ errorBelow }) => errorBelow).reverse()];
+}
+
+const byStart = (a, b) => (a.start < b.start ? -1 : Number(a.start > b.start));
 
 /** The spans of one resource, as nodes that have no place yet. */
 function readResource({ resource = {}, scopeSpans = [] }) {

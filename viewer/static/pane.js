@@ -27,6 +27,7 @@ export function showSpan(content, node, { zero, first, total }, traceId, colour)
     table([
       ["Status", el("span", { class: status.code === 2 && "bad" }, ["Unset", "OK", "Error"][status.code ?? 0] ?? "")],
       ["Message", text(status.message)],
+      ["Exception", text(exceptionOf(span))],
       ["Start", ...(start ? [moment(start), soft(`${duration(from)} into the trace`)] : ["not set"])],
       ["Duration", duration(length)],
       ["Span id", el("code", {}, node.id), copyButton(node.id, "the span id"), shared > 1 && soft(`shared by ${shared} spans`)],
@@ -43,6 +44,13 @@ export function showSpan(content, node, { zero, first, total }, traceId, colour)
     ...section("Resource", ...attributes(resource), droppedOf(resource)),
     ...section("Scope", table([["Name", text(scope.name)], ["Version", text(scope.version)]]), ...attributes(scope), droppedOf(scope)),
   );
+}
+
+/** Type and message of the last exception, as far as the status does not say it already. */
+function exceptionOf({ status: { message: said = "" }, events = [] }) {
+  const { attributes = [] } = events.findLast(({ name }) => name === "exception") ?? {};
+  const [type, message] = ["exception.type", "exception.message"].map((wanted) => written(attributes.find(({ key }) => key === wanted)?.value));
+  return [type, !said.includes(message) && message].filter(Boolean).join(": ");
 }
 
 function parent({ span, parent, orphan, circular }) {

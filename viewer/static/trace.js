@@ -4,7 +4,7 @@ import { readAdvice, toggleAdvice } from "./advice.js";
 import { find } from "./find.js";
 import { onKeys } from "./keys.js";
 import { watch } from "./live.js";
-import { readTrace } from "./model.js";
+import { errorsOf, readTrace } from "./model.js";
 import { drawFrame, drawOverview, onDrag } from "./overview.js";
 import { showSpan } from "./pane.js";
 import { $, arrange, chips, colours, count, duration, el, moment, named, nameOf, number, sharedBeginning, shortId, visible } from "./text.js";
@@ -28,6 +28,7 @@ let zoom; // the stretch of time that is shown, its start since 1970 and its len
 let view; // the same, from the trace's zero
 let hits = []; // the nodes in which the text was found that the reader looks for
 let reached; // the one of them that was gone to
+let lastError; // the key of the span that "Next error" went to
 let quietSince; // when something came last, in milliseconds since 1970
 let quietTimer;
 let nextFrame;
@@ -161,7 +162,7 @@ function fill(row) {
 }
 
 /** Move the focus to a span, whatever is collapsed above it. The pane shows `chosen`; null closes it. */
-function go(node, chosen = selected && node) {
+function go(node, chosen = selected && node, block = "nearest") {
   const changed = new Set([active, node, selected, chosen].filter(Boolean));
   active = node;
   selected = chosen;
@@ -176,28 +177,33 @@ function go(node, chosen = selected && node) {
   if (chosen) tell(chosen);
   pane.scrollTop = 0;
   row.focus({ preventScroll: true });
-  row.scrollIntoView({ block: "nearest" });
+  row.scrollIntoView({ block });
 }
+
+/** Go to a span from afar: it then stands in the middle of the window, among those around it. */
+const jumpTo = (node, chosen) => go(node, chosen, "center");
 
 function goToAddress() {
   const [id, others = ""] = location.hash.slice(1).split(/(?=\.)/);
   const node = trace.byKey.get(id.toLowerCase().padStart(16, "0") + others);
-  if (node) go(node, node);
+  if (node) jumpTo(node, node);
   else if (id) warn(`The span ${visible(id)} is not in this trace.`);
   else if (selected) go(active, null);
 }
 
 function goToSpan(spanId) {
   const node = trace.nodes.find(({ id }) => id === spanId);
-  if (node) go(node, node);
+  if (node) jumpTo(node, node);
 }
 
-/** Choose the next span with an error of its own, in the order of the tree and round again. */
+/** Choose the next span in error: first where one began, from wherever the reader is, unless that is one of these. */
 function nextError() {
-  const { nodes } = trace;
-  const from = nodes.indexOf(active) + (selected === undefined ? 0 : 1);
-  const node = [...nodes.slice(from), ...nodes].find(({ error }) => error);
-  if (node) go(node, node);
+  const errors = errorsOf(trace.nodes);
+  const goesOn = selected !== undefined && (active.key === lastError || !active.errorBelow);
+  const node = errors[(goesOn ? errors.indexOf(active) + 1 : 0) % errors.length];
+  if (!node) return;
+  lastError = node.key;
+  jumpTo(node, node);
 }
 
 /** Look for the text in the field, and count where it is found. */
@@ -225,7 +231,7 @@ function nextHit(by = 1) {
   const isAhead = (node) => by * (node.index - active.index) > 0 || (node === active && node !== reached);
   const ahead = by > 0 ? hits.find(isAhead) : hits.findLast(isAhead);
   reached = ahead ?? hits.at(by > 0 ? 0 : -1);
-  go(reached);
+  jumpTo(reached);
   if (isTyping) field.focus({ preventScroll: true }); // and Enter goes on
   sayHits();
 }
@@ -357,7 +363,7 @@ onKeys(document, {
   "/": ["find: name, service, attribute", () => field.select()],
   n: ["next hit; in the field, Enter", () => nextHit()],
   p: ["previous hit; in the field, Shift and Enter", () => nextHit(-1)],
-  e: ["next error", nextError],
+  e: ["next error, first where it began", nextError],
   a: ["advice: what a reviewer would say", toggleAdvice],
   z: ["zoom to the span; or drag over the time", zoomToSpan],
   Z: ["the whole time", () => active && zoomTo(null)],
