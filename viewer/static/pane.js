@@ -1,6 +1,6 @@
 // Everything that is known about one span.
 
-import { between, count, duration, el, moment, named, visible } from "./text.js";
+import { between, breakable, count, duration, el, moment, named, visible } from "./text.js";
 import { hasParts, laidOut, remark, written } from "./values.js";
 import { KINDS, notes } from "./waterfall.js";
 
@@ -13,7 +13,7 @@ const note = (words) => el("span", { class: "note" }, words);
 
 /** Fill `content` with a span of a trace, whose service has this colour. */
 export function showSpan(content, node, { zero, first, total }, traceId, colour) {
-  const { span, service, resource, scope, start, from, length, shared } = node;
+  const { span, service, resource, scope, schemas, start, from, length, shared } = node;
   const { status, events = [], links = [] } = span;
   const dropped = ["Attributes", "Events", "Links"].filter((what) => span[`dropped${what}Count`]);
   const outside = (event) => {
@@ -40,9 +40,9 @@ export function showSpan(content, node, { zero, first, total }, traceId, colour)
     ...section("Events", ...events.slice(0, MANY).map((event) =>
       article(event, named(event.name), soft(`at ${duration(between(zero, BigInt(event.timeUnixNano ?? 0)))}`), outside(event))), more(events)),
     ...section("Attributes", ...attributes(span)),
-    ...section("Links", ...links.slice(0, MANY).map((link) => article(link, ...linked(link))), more(links)),
-    ...section("Resource", ...attributes(resource), droppedOf(resource)),
-    ...section("Scope", table([["Name", text(scope.name)], ["Version", text(scope.version)]]), ...attributes(scope), droppedOf(scope)),
+    ...section("Links", ...links.slice(0, MANY).map(linkArticle), more(links)),
+    ...section("Resource", table([["Schema URL", text(schemas[0])]]), ...attributes(resource), droppedOf(resource)),
+    ...section("Scope", table([["Name", text(scope.name)], ["Version", text(scope.version)], ["Schema URL", text(schemas[1])]]), ...attributes(scope), droppedOf(scope)),
   );
 }
 
@@ -54,9 +54,12 @@ function exceptionOf({ status: { message: said = "" }, events = [] }) {
 }
 
 function parent({ span, parent, orphan, circular }) {
-  if (orphan) return [el("code", {}, span.parentSpanId)];
-  if (circular) return [el("a", { href: `#${span.parentSpanId}` }, el("code", {}, span.parentSpanId))];
-  return [parent ? el("a", { href: `#${parent.key}` }, named(parent.span.name)) : soft("none")];
+  const id = span.parentSpanId;
+  if (!id) return [soft("none")];
+  const copy = copyButton(id, "the parent's id");
+  if (orphan) return [el("code", {}, id), copy, soft("has not come")];
+  if (circular) return [el("a", { href: `#${id}` }, el("code", {}, id)), copy];
+  return [el("a", { href: `#${parent.key}` }, named(parent.span.name)), el("code", {}, id), copy];
 }
 
 /** Where a link leads. Its ids may be anything, or missing. */
@@ -72,6 +75,18 @@ const section = (title, ...content) =>
 /** An event or a link, under a heading. */
 const article = (item, ...head) => el("article", {}, el("h4", {}, ...head), ...attributes(item), droppedOf(item));
 
+const linkArticle = (link) => {
+  const shown = article(link, ...linked(link));
+  shown.querySelector("h4").after(table([["Trace state", text(link.traceState)], ["Flags", ...flags(link)]]));
+  return shown;
+};
+
+/** The flags of a link: W3C Trace Context, section 3.2.2.5, and what OTLP adds in the bits above. */
+function flags({ flags = 0 }) {
+  const words = [flags & 1 ? "sampled" : "not sampled", flags & 2 && "random trace id", flags & 0x100 && (flags & 0x200 ? "from another process" : "from this process")];
+  return flags ? [el("code", {}, `0x${flags.toString(16)}`), soft(words.filter(Boolean).join(", "))] : [];
+}
+
 /** How many attributes of a resource, a scope, an event or a link its sender left out. */
 const droppedOf = ({ droppedAttributesCount: dropped }) => dropped > 0 && soft(`${count(dropped, "attribute")} not sent`);
 
@@ -82,7 +97,7 @@ const attributes = ({ attributes = [] }) => [table(attributes.slice(0, MANY).map
 
 /** A table of names and what belongs to them; without those to which nothing does. */
 const table = (rows) => el("dl", {}, ...rows.filter(([, ...content]) => content.some(Boolean)).map(([name, ...content]) =>
-  el("div", {}, el("dt", {}, named(name)), el("dd", {}, ...content))));
+  el("div", {}, el("dt", {}, breakable(name)), el("dd", {}, ...content))));
 
 /** The value of an attribute as it was sent, and what can be done with it. */
 function valueOf(value, key) {

@@ -52,7 +52,7 @@ async function check({ summaries }) {
   state = now;
 }
 
-function show({ services, spanCount, errorSpanCount = 0, maxEndTimeUnixNano = 0, viewer: { refused } = {} }) {
+function show({ services, spanCount, errorSpanCount = 0, maxEndTimeUnixNano = 0, viewer: { notices = [] } = {} }) {
   const { nodes, byKey, root, first, total, usual } = trace;
   const isFirst = !active;
   const depth = nodes.reduce((depth, { level }) => Math.max(depth, level), 0);
@@ -65,13 +65,10 @@ function show({ services, spanCount, errorSpanCount = 0, maxEndTimeUnixNano = 0,
     Errors: number(errorSpanCount),
   };
   $("facts").replaceChildren(...Object.entries(facts).map(([key, value]) => el("div", {}, el("dt", {}, key), el("dd", {}, value))));
-  $("services").replaceChildren(...chips(services));
+  $("services").replaceChildren(...chips(services), ...notices.map((notice) => el("span", { class: "note" }, notice)));
   $("name").replaceChildren(named(root.span.name));
   document.title = `${nameOf(root.span.name)} · ${shortId(traceId)}`;
-  warn([
-    refused && `${count(refused, "span")} more came than one trace can hold here.`,
-    usual && `${sayFar(nodes.filter(({ far }) => far))}.`,
-  ].filter(Boolean).join(" "));
+  warn(usual ? `${sayFar(nodes.filter(({ far }) => far))}.` : "");
   $("next-error").disabled = !errorSpanCount;
   $("lesson").hidden = !errorSpanCount;
   $("found").hidden = false;
@@ -79,6 +76,7 @@ function show({ services, spanCount, errorSpanCount = 0, maxEndTimeUnixNano = 0,
   const names = new Set(nodes.map(({ service }) => service));
   colour = colours(names);
   beginning = sharedBeginning(names);
+  $("grid").classList.toggle("one-service", names.size === 1); // which stands above it
   arrange(body, rows, nodes.map(({ key }) => key), () => el("div", { role: "row", class: "row" }));
   for (const node of nodes) rows.get(node.key).node = node;
   active = byKey.get(active?.key) ?? nodes[0];

@@ -73,11 +73,11 @@ function serviceName(service, beginning, boundary) {
 /** What is special about a span's place in its trace, in words. */
 export function notes({ orphan, circular, shared, early, far }) {
   return [
-    orphan && "parent missing",
+    orphan && "parent has not come",
     circular && "stands under itself",
     shared > 1 && "shared id",
-    far && `${duration(Math.abs(far))} ${far < 0 ? "before" : "after"} the others`,
-    early > 0 && !far && `${duration(early)} before its parent`,
+    far && `begins ${duration(Math.abs(far))} ${far < 0 ? "before" : "after"} the others`,
+    early > 0 && !far && `begins ${duration(early)} before its parent`,
   ].filter(Boolean);
 }
 
