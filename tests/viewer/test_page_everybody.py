@@ -107,15 +107,18 @@ def test_dark_and_light_follow_the_system(page, path):
     assert light > 700 > 150 > dark
 
 
-@pytest.mark.parametrize("state", ["empty", "list", "trace", "pane", "keys", "big"])
+@pytest.mark.parametrize("state", ["empty", "list", "trace", "pane", "operations", "keys", "big"])
 def test_axe_finds_nothing_to_complain_about(page, state):
     page = page(bypass_csp=True)  # for axe's own script
     if state != "empty":
         page.send(*shop(failed=True), request(span("lost", trace=2, parent=9), service="other"))
         expect(page.traces).to_have_count(2)
-    if state in ("trace", "pane"):
+    if state in ("trace", "pane", "operations"):
         page.open(f"/trace/{trace_id(1)}" + f"#{2:016x}" * (state == "pane"))
         expect(page.rows).to_have_count(3)
+    if state == "operations":
+        page.press("t")
+        expect(page.get_by_role("region", name="Where the time went")).to_be_visible()
     if state == "big":
         page.send(wide(500))
         page.open(f"/trace/{trace_id(1)}")

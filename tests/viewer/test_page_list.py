@@ -122,16 +122,41 @@ def test_the_search_finds_by_span_name_service_and_id(page, text):
     expect(page.locator("#kept")).to_have_text("1 of 2 traces")
 
 
-def test_the_search_is_still_there_on_the_way_back(page):
-    page = page()
-    page.send(request(span("good", trace=1), span("bad", trace=2, failed=True)))
+def test_search_and_order_stand_in_the_address(page):
+    page = page(None)
+    page.send(
+        request(span("good", trace=1), span("short", trace=2, failed=True), span("long", trace=3, end=99, failed=True))
+    )
+    page.open("/?search=tests&errors=only&order=longest")
+    expect(page.get_by_role("searchbox")).to_have_value("tests")
+    page.get_by_role("searchbox").fill("")
+    expect(page.traces).to_have_text(["long", "short"])
+    page.get_by_label("Order").select_option("newest")
+    page.get_by_role("searchbox").fill("http.route=/ping")
+    expect(page.page).to_have_url(f"{page.viewer.url}/?search=http.route%3D%2Fping&errors=only")
+    page.press("Escape")
+    expect(page.page).to_have_url(f"{page.viewer.url}/")
+    expect(page.traces).to_have_count(3)
+
+
+@pytest.mark.parametrize("back", ["the browser's", "the page's"])
+def test_the_way_back_keeps_search_and_order(page, back):
+    page = page(None)
+    page.send(
+        request(span("good", trace=1), span("short", trace=2, failed=True), span("long", trace=3, end=99, failed=True))
+    )
+    page.open()
     page.get_by_label("Errors only").check()
-    expect(page.traces).to_have_text(["bad"])
+    page.get_by_label("Order").select_option("longest")
+    expect(page.traces).to_have_text(["long", "short"])
     page.traces.first.click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("bad")
-    page.go_back()
+    expect(page.get_by_role("heading", level=1)).to_have_text("long")
+    if back == "the browser's":
+        page.go_back()
+    else:
+        page.get_by_role("link", name="Traces").click()
+    expect(page.traces).to_have_text(["long", "short"])
     expect(page.get_by_label("Errors only")).to_be_checked()
-    expect(page.traces).to_have_text(["bad"])
 
 
 def test_the_list_is_reached_by_keys_alone(page):

@@ -80,8 +80,26 @@ const ask = watch(address, (answer) => {
   paint();
 }, () => !pause.checked);
 
+/** Let the address say what the reader looks for and in which order, so that a link and the way back keep it. */
+function keepInAddress() {
+  const { wanted, errors } = search.elements;
+  const said = { search: wanted.value, errors: errors.checked ? "only" : "", order: order.value === "newest" ? "" : order.value };
+  const query = String(new URLSearchParams(Object.entries(said).filter(([, value]) => value)));
+  history.replaceState(null, "", query ? `?${query}` : location.pathname);
+  sessionStorage.setItem("list", location.search); // for the link that leads back
+}
+
+function readAddress() {
+  const said = new URLSearchParams(location.search);
+  search.elements.wanted.value = said.get("search") ?? "";
+  search.elements.errors.checked = said.get("errors") === "only";
+  order.value = said.get("order") ?? "newest";
+  if (!order.value) order.value = "newest"; // it was none of the orders
+}
+
 function changed() {
   asked = true;
+  keepInAddress();
   ask();
 }
 
@@ -95,11 +113,14 @@ setInterval(() => {
 }, 1000);
 search.addEventListener("input", changed);
 addEventListener("pageshow", ({ persisted }) => {
-  if (!persisted) changed(); // by now the browser has put in the last search
+  if (persisted) return;
+  readAddress(); // by now the browser has put in the last search, of whatever address
+  changed();
 });
 $("clear").addEventListener("click", clear);
 order.addEventListener("change", () => {
   asked = true;
+  keepInAddress();
   if (latest) paint();
 });
 pause.addEventListener("change", () => {

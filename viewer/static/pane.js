@@ -1,6 +1,7 @@
 // Everything that is known about one span.
 
 import { between, breakable, count, duration, el, moment, named, visible } from "./text.js";
+import { waited } from "./path.js";
 import { hasParts, laidOut, remark, written } from "./values.js";
 import { KINDS, notes } from "./waterfall.js";
 
@@ -13,7 +14,7 @@ const note = (words) => el("span", { class: "note" }, words);
 
 /** Fill `content` with a span of a trace, whose service has this colour. */
 export function showSpan(content, node, { zero, first, total }, traceId, colour) {
-  const { span, service, resource, scope, schemas, start, from, length, shared } = node;
+  const { span, service, resource, scope, schemas, start, from, length, shared, path } = node;
   const { status, events = [], links = [] } = span;
   const dropped = ["Attributes", "Events", "Links"].filter((what) => span[`dropped${what}Count`]);
   const outside = (event) => {
@@ -29,7 +30,7 @@ export function showSpan(content, node, { zero, first, total }, traceId, colour)
       ["Message", text(status.message)],
       ["Exception", text(exceptionOf(span))],
       ["Start", ...(start ? [moment(start), soft(`${duration(from)} into the trace`)] : ["not set"])],
-      ["Duration", duration(length)],
+      ["Duration", duration(length), path?.length && soft(`${duration(waited(path))} of it on the critical path`)],
       ["Span id", el("code", {}, node.id), copyButton(node.id, "the span id"), shared > 1 && soft(`shared by ${shared} spans`)],
       ["Parent", ...parent(node)],
       ["Trace id", el("code", {}, traceId), copyButton(traceId, "the trace id")],

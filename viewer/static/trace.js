@@ -1,12 +1,15 @@
 // One trace: its facts, its tree beside its timeline, and the span that the reader looks at.
 
 import { readAdvice, toggleAdvice } from "./advice.js";
-import { find } from "./find.js";
+import { find, oneLine } from "./find.js";
 import { onKeys } from "./keys.js";
 import { watch } from "./live.js";
 import { errorsOf, readTrace } from "./model.js";
+import { readOperations, toggleOperations } from "./operations.js";
 import { drawFrame, drawOverview, onDrag } from "./overview.js";
 import { showSpan } from "./pane.js";
+import { criticalPath, waited } from "./path.js";
+import { exactly } from "./search.js";
 import { $, arrange, chips, colours, count, duration, el, moment, named, nameOf, number, sharedBeginning, shortId, visible } from "./text.js";
 import { cells, DEEPEST, drawAxis, KINDS } from "./waterfall.js";
 
@@ -48,6 +51,7 @@ async function check({ summaries }) {
   if (!answer?.ok && active) return warn("The viewer keeps this trace no longer: do not reload this page.");
   if (!answer?.ok) return warn(`The trace ${visible(traceId)} is not here: it has not come yet, or it has left. If it comes, it shows.`);
   trace = readTrace((await answer.json()).result);
+  for (const [node, parts] of criticalPath(trace.root)) node.path = parts;
   show(summary);
   state = now;
 }
@@ -87,10 +91,11 @@ function show({ services, spanCount, errorSpanCount = 0, maxEndTimeUnixNano = 0,
   zoomTo(zoom);
   quietSince = isFirst ? Math.min(Date.now(), Number(BigInt(maxEndTimeUnixNano) / 1_000_000n)) : Date.now();
   sayWhetherItGrows();
+  readOperations(nodes, colour, findOperation);
   readAdvice(traceId, () => state !== undefined, goToSpan);
   if (isFirst && isBack && !location.hash) scrollTo(0, Number(sessionStorage.getItem(location.pathname)));
   if (!selected) goToAddress();
-  else if (selected.parent?.key !== before.parent?.key || selected.orphan !== before.orphan || selected.from !== before.from) tell(selected);
+  else if (selected.parent?.key !== before.parent?.key || selected.orphan !== before.orphan || selected.from !== before.from || waited(selected.path) !== waited(before.path)) tell(selected);
 }
 
 function sayFar(far) {
@@ -234,6 +239,14 @@ function nextHit(by = 1) {
   sayHits();
 }
 
+/** Look for the spans of one operation of a service, and go to the first. */
+function findOperation({ service, name }) {
+  field.value = [["name", name], ["service", service]].map(([key, text]) => exactly(key, oneLine(text))).join(" ");
+  look();
+  fold();
+  nextHit();
+}
+
 function stopLooking() {
   field.value = "";
   look();
@@ -346,6 +359,7 @@ addEventListener("hashchange", goToAddress);
 addEventListener("scroll", paint, { passive: true });
 addEventListener("resize", paint);
 addEventListener("beforeprint", () => open.filter((row) => !row.firstChild).forEach(fill)); // on paper nothing is far away
+$("back").href = `/${sessionStorage.getItem("list") ?? ""}`; // as it was left
 history.scrollRestoration = "manual"; // the browser would scroll before the rows are there
 addEventListener("pagehide", () => sessionStorage.setItem(location.pathname, scrollY));
 onKeys(body, {
@@ -362,6 +376,7 @@ onKeys(document, {
   n: ["next hit; in the field, Enter", () => nextHit()],
   p: ["previous hit; in the field, Shift and Enter", () => nextHit(-1)],
   e: ["next error, first where it began", nextError],
+  t: ["where the time went: operations", toggleOperations],
   a: ["advice: what a reviewer would say", toggleAdvice],
   z: ["zoom to the span; or drag over the time", zoomToSpan],
   Z: ["the whole time", () => active && zoomTo(null)],
