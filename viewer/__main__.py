@@ -92,13 +92,10 @@ def run(signals: list[int], files: list[Path], below=None, hint: str = "") -> No
     console.print(f"The viewer takes OTLP/gRPC on {endpoint}", soft_wrap=True)
     console.print(f"and OTLP/HTTP on {address}:{http_port}", soft_wrap=True)
     console.print(f"and shows the traces on {address}:{web_port}", end="\n\n", soft_wrap=True)
-    hint = (
-        hint
-        or f"""No spans yet. In two other terminals: python server.py, python client.py test
+    hint = hint or f"""No spans yet. In two other terminals: python server.py, python client.py test
 Or in any program with OpenTelemetry, for OTLP/gRPC or for OTLP/HTTP:
 OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}
 OTEL_EXPORTER_OTLP_ENDPOINT={address}:{http_port}"""
-    )
     terminal = Terminal(store, console, hint, below)
     threading.Thread(target=terminal.run, args=(bool(files),), name="terminal", daemon=True).start()
     while not (signals or terminal.ended.wait(0.2)):

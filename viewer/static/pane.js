@@ -1,13 +1,13 @@
 // Everything that is known about one span.
 
-import { between, breakable, count, duration, el, moment, named, visible } from "./text.js";
+import { between, breakable, count, duration, el, moment, named, nameOf, visible } from "./text.js";
 import { waited } from "./path.js";
 import { hasParts, laidOut, remark, written } from "./values.js";
 import { KINDS, notes } from "./waterfall.js";
 
 const MANY = 100; // attributes, events or links that are shown
 const LONG = 10_000; // characters of a value that are shown
-const SHORT = 40; // characters that need no laying out
+const SHORT = 40; // characters that need no laying out, and may be a name
 
 const soft = (words) => words && el("span", { class: "soft" }, words);
 const note = (words) => el("span", { class: "note" }, words);
@@ -98,7 +98,7 @@ const attributes = ({ attributes = [] }) => [table(attributes.slice(0, MANY).map
 
 /** A table of names and what belongs to them; without those to which nothing does. */
 const table = (rows) => el("dl", {}, ...rows.filter(([, ...content]) => content.some(Boolean)).map(([name, ...content]) =>
-  el("div", {}, el("dt", {}, breakable(name)), el("dd", {}, ...content))));
+  el("div", {}, el("dt", {}, el("bdi", { title: visible(name, { limit: 1000 }) }, ...breakable(nameOf(name)))), el("dd", {}, ...content))));
 
 /** The value of an attribute as it was sent, and what can be done with it. */
 function valueOf(value, key) {
@@ -115,7 +115,8 @@ function text(content = "") {
 function fillWith(element, content) {
   const all = content.length > LONG && soft(`${count(content.length, "character")} in all: see the download`);
   element.className = content.includes("\n") ? "value lines" : "value";
-  element.replaceChildren(...[visible(content, { lines: true, limit: LONG }), all].filter(Boolean));
+  const shown = visible(content, { lines: true, limit: LONG });
+  element.replaceChildren(...[...(content.length < SHORT ? breakable(shown) : [shown]), all].filter(Boolean));
   return element;
 }
 

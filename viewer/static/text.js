@@ -58,12 +58,8 @@ export function arrange(parent, elements, items, make) {
 export const nameOf = (text = "") => visible(text).trim() || "(no name)";
 export const named = (text = "", attributes = {}) => el("bdi", { title: visible(text, { limit: 1000 }), ...attributes }, nameOf(text));
 
-/** A name of several words, which may break behind a dot or a low line. */
-export function breakable(text) {
-  const name = named(text);
-  name.replaceChildren(...nameOf(text).split(/(?<=[._])/).flatMap((word, i) => (i ? [el("wbr"), word] : [word])));
-  return name;
-}
+/** The parts of a text that may break behind a dot or a low line, as a name of several words. */
+export const breakable = (text) => text.split(/(?<=[._])/).flatMap((word, i) => (i ? [el("wbr"), word] : [word]));
 
 /** The words with which all of several names begin: what tells them apart comes behind it. */
 export function sharedBeginning(names) {
