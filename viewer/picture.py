@@ -98,24 +98,10 @@ class Picture:
             if len(names) > MAX_SERVICES:
                 names[MAX_SERVICES:] = [Text(f"{len(names) - MAX_SERVICES} more")]
             lines += self._flow(names, Text(" " * MARGIN))
-        for notice in self._notices():
+        more = [f"updated: {count(self.more, 'more span')}"] if self.more else []
+        for notice in more + notices(summary):
             lines += self._wrap(Text(notice, NOTICE), " " * MARGIN)
         return lines
-
-    def _notices(self) -> list[str]:
-        """What is special about this trace, in words."""
-        summary = self.summary
-        missing = [] if summary.has_root else ["no root span has come"]
-        if summary.missing_count == 1:
-            missing.append(f"the parent of {count(summary.orphan_count, 'span')} has not come")
-        elif summary.missing_count:
-            missing.append(f"{summary.missing_count:,} parents of {summary.orphan_count:,} spans have not come")
-        notices = [f"updated: {count(self.more, 'more span')}"] if self.more else []
-        if missing:
-            notices.append("incomplete: " + "; ".join(missing))
-        if summary.refused_count:
-            notices.append(f"cut: {count(summary.refused_count, 'span')} past what one trace may hold")
-        return notices
 
     def _lines(self, row: Row) -> list[Text]:
         """One span, and under it what is special about it, and the error that began there."""
@@ -171,6 +157,19 @@ class Picture:
         return [Text(indent, FAINT) + line for line in lines[:MAX_LINES]]
 
 
+def notices(summary: Summary) -> list[str]:
+    """Return what of a trace is not here, in the words of the terminal and of the page."""
+    missing = [] if summary.has_root else ["no root span has come"]
+    if summary.missing_count == 1:
+        missing.append(f"the parent of {count(summary.orphan_count, 'span')} has not come")
+    elif summary.missing_count:
+        missing.append(f"{summary.missing_count:,} parents of {summary.orphan_count:,} spans have not come")
+    found = ["incomplete: " + "; ".join(missing)] if missing else []
+    if summary.refused_count:
+        found.append(f"cut: {count(summary.refused_count, 'span')} past what one trace may hold")
+    return found
+
+
 def clean(text: str, limit: int) -> str:
     """Return a text on one line, cut to `limit` characters, with control characters and the like spelt out.
 
@@ -182,11 +181,15 @@ def clean(text: str, limit: int) -> str:
 
 def duration(nanoseconds: int) -> str:
     """Return a duration with three significant digits and its unit, as in `14.2 ms`."""
-    for unit, size in UNITS.items():
-        if abs(nanoseconds) >= size:
-            number = nanoseconds / size
+    for (unit, size), smaller in zip(UNITS.items(), [*UNITS.values(), 1][1:], strict=True):
+        if abs(_three_digits(nanoseconds / smaller)) * smaller >= size:  # 59.96 s is 1 min
+            number = _three_digits(nanoseconds / size)
             return f"{number:.{max(0, 2 - (abs(number) >= 10) - (abs(number) >= 100))}f} {unit}"
     return f"{nanoseconds} ns"
+
+
+def _three_digits(number: float) -> float:
+    return float(f"{number:.3g}")
 
 
 def count(number: int, what: str) -> str:
@@ -214,7 +217,7 @@ def _time(row: Row) -> str:
     if row.span is None:
         return ""
     start, end = row.span.start_time_unix_nano, row.span.end_time_unix_nano
-    return duration(end - start) if start and end else "no time"
+    return duration(end - start) if start and end else "not set"
 
 
 def _fit(text: str, width: int, keep_end: bool = False) -> str:

@@ -125,6 +125,8 @@ class Wanted:
 def values_written_as(text: str) -> list[AnyValue]:
     """Return the values that the page shows as this text: itself, or a number, a boolean, an array or a map."""
     values = [AnyValue(string_value=text.encode(errors="replace").decode())]
+    if not text:
+        values.append(AnyValue())  # none at all
     with contextlib.suppress(ValueError, OverflowError, RecursionError):
         plain = json.loads(text)
         if type(plain) is int:

@@ -23,6 +23,7 @@ from werkzeug.exceptions import HTTPException
 
 from viewer import docs, otlp_json, serving
 from viewer.advice import Advisor
+from viewer.picture import notices
 from viewer.search import BadParameter, Search
 from viewer.store import Store, Summary
 from viewer.trace_json import encode, trace_json
@@ -58,10 +59,11 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317, htt
     @app.before_request
     def refuse_strangers():
         # A site can point its own name at our address (DNS rebinding), but the browser still sends that name.
-        if not is_our_name(request.environ.get("HTTP_HOST", ""), host):
-            abort(403, "The viewer does not go by this name: see the Host header")
+        called = request.environ.get("HTTP_HOST", "")
+        if not is_our_name(called, host):
+            abort(403, say_our_names(called, host, request.environ["SERVER_PORT"]))
         origin = request.headers.get("Origin")  # browsers name it whenever a page sends
-        if origin is not None and urlsplit(origin).netloc != request.environ["HTTP_HOST"]:
+        if origin is not None and urlsplit(origin).netloc != called:
             abort(403, "Only the viewer's own page may ask")
 
     @app.after_request
@@ -159,10 +161,18 @@ def is_our_name(header: str, host: str) -> bool:
         return False
 
 
+def say_our_names(header: str, host: str, port: str) -> str:
+    """Return what to do for who called us by a Host header that is not ours."""
+    name = header.removesuffix(f":{port}")
+    is_everywhere = host in ("0.0.0.0", "::")
+    ours = "its IP address" if is_everywhere else f"http://localhost:{port} on its own machine"
+    return f"The viewer does not go by the name {name!r}: open {ours}, or start it with VIEWER_HOST={name or host}"
+
+
 def summary_json(summary: Summary) -> dict:
-    """Return Jaeger's TraceSummary. Where the root has not come, ours names the span that stands for it."""
+    """Return Jaeger's TraceSummary. Ours says what is not here, and which span stands for a missing root."""
     names = present(rootServiceName=summary.root_service, rootOperationName=summary.root_name)
-    viewer = present(refused=summary.refused_count)
+    viewer = present(notices=notices(summary))
     if not summary.has_root:
         viewer["insteadOfRoot"], names = names, {}
     return present(

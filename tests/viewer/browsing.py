@@ -1,6 +1,5 @@
 """A page of the viewer in a real browser, as the tests use it."""
 
-import json
 import os
 import re
 
@@ -85,7 +84,8 @@ class Page:
 
     def told(self, key):
         """What the pane says about `key`."""
-        line = self.pane().locator("dl > div").filter(has=self.page.locator(f"dt bdi:text-is({json.dumps(key)})"))
+        name = self.page.locator("dt bdi", has_text=re.compile(f"^{re.escape(key)}$"))
+        line = self.pane().locator("dl > div").filter(has=name)
         return line.locator("dd").first
 
     def value(self, key):

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support import wait_until
 from tests.viewer.browsing import Axe, expect
-from tests.viewer.otlp import request, shop, span, trace_id, wide
+from tests.viewer.otlp import attribute, request, shop, span, trace_id, wide
 
 
 @pytest.mark.parametrize("path", ["/", f"/trace/{trace_id(1)}", f"/trace/{trace_id(1)}#{2:016x}"])
@@ -19,6 +19,64 @@ def test_400_pixels_are_enough(page, path):
     if "#" in path:
         expect(page.row("pay")).to_be_in_viewport()
         assert page.row("pay").bounding_box()["y"] < page.pane().bounding_box()["y"]
+
+
+def is_whole(element):
+    return element.evaluate("element => element.scrollWidth <= element.clientWidth")
+
+
+@pytest.mark.parametrize("pane", [False, True])
+def test_name_and_mark_of_a_lost_span_are_whole_where_its_service_is_the_only_one(trace, pane):
+    """The row of experiment 5: its service stands above the rows."""
+    lost = span("/redis/<length>", id=2, parent=1)
+    page = trace(request(lost, service="py-opentelemetry-manual-otlp-server"), path=f"#{2:016x}" * pane)
+    for width in (1024, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        row = page.row("/redis/<length>")
+        assert is_whole(row.locator(".title"))
+        assert is_whole(row.locator(".note"))
+        assert row.locator(".service").bounding_box()["width"] == 1
+    expect(page.locator("#services .chip")).to_contain_text("py-opentelemetry-manual-otlp-server")
+
+
+def test_names_in_the_pane_break_behind_a_dot_or_a_low_line(trace):
+    keys = ["network.protocol.version", "http.response.status_code"]
+    page = trace(request(span(id=2, attributes=[attribute(key, "x") for key in keys])), path=f"#{2:016x}")
+    lines = """name => {
+        const lines = new Map();
+        for (const node of name.childNodes) for (let i = 0; i < (node.data?.length ?? 0); i++) {
+            const range = document.createRange();
+            range.setStart(node, i);
+            range.setEnd(node, i + 1);
+            const {top} = range.getBoundingClientRect();
+            lines.set(top, (lines.get(top) ?? "") + node.data[i]);
+        }
+        return [...lines.values()];
+    }"""
+    for key in keys:
+        *first, _ = page.pane().locator("dt bdi", has_text=key).evaluate(lines)
+        assert first, "broken at all, or the test sees nothing"
+        assert all(line.endswith((".", "_")) for line in first)
+
+
+def test_no_button_stands_alone_and_no_placeholder_is_clipped(trace):
+    page = trace(*shop())
+    tops = "buttons => buttons.filter(button => button.offsetParent).map(button => button.offsetTop)"
+    fits = """field => {
+        const pen = new OffscreenCanvas(1, 1).getContext("2d");
+        const {font, paddingLeft} = getComputedStyle(field);
+        pen.font = font;
+        return pen.measureText(field.placeholder).width <= field.clientWidth - 2 * parseInt(paddingLeft);
+    }"""
+    for width in range(400, 1500, 100):
+        page.set_viewport_size({"width": width, "height": 800})
+        download = page.get_by_role("button", name="Download").evaluate("button => button.offsetTop")
+        assert page.locator(".tools button").evaluate_all(tops).count(download) > 1, width
+        assert page.locator("#find").evaluate(fits), width
+    page.open("/")
+    for width in (400, 800, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.get_by_role("searchbox").evaluate(fits), width
 
 
 @pytest.mark.parametrize("width", [400, 800, 1001, 1280])
@@ -49,15 +107,18 @@ def test_dark_and_light_follow_the_system(page, path):
     assert light > 700 > 150 > dark
 
 
-@pytest.mark.parametrize("state", ["empty", "list", "trace", "pane", "keys", "big"])
+@pytest.mark.parametrize("state", ["empty", "list", "trace", "pane", "operations", "keys", "big"])
 def test_axe_finds_nothing_to_complain_about(page, state):
     page = page(bypass_csp=True)  # for axe's own script
     if state != "empty":
         page.send(*shop(failed=True), request(span("lost", trace=2, parent=9), service="other"))
         expect(page.traces).to_have_count(2)
-    if state in ("trace", "pane"):
+    if state in ("trace", "pane", "operations"):
         page.open(f"/trace/{trace_id(1)}" + f"#{2:016x}" * (state == "pane"))
         expect(page.rows).to_have_count(3)
+    if state == "operations":
+        page.press("t")
+        expect(page.get_by_role("region", name="Where the time went")).to_be_visible()
     if state == "big":
         page.send(wide(500))
         page.open(f"/trace/{trace_id(1)}")

@@ -23,6 +23,12 @@ def marked(page):
         ("http.route=/ping", ["ship"]),
         ("timed out", ["order", "pay"]),
         (f"{3:016x}", ["ship"]),
+        ('db.statement="SELECT 1"', ["pay"]),
+        ("db.statement=SELECT 1", ["pay"]),
+        ('empty=""', ["pay"]),
+        ('name="pay" service="bank"', ["pay"]),
+        ('name="pa"', []),
+        ('"timed out"', ["order", "pay"]),
     ],
 )
 def test_find_looks_at_names_services_attributes_errors_and_ids(trace, text, names):
@@ -30,7 +36,14 @@ def test_find_looks_at_names_services_attributes_errors_and_ids(trace, text, nam
     page = trace(
         request(span("order", id=1, status=late), service="shop"),
         request(
-            span("pay", id=2, parent=1, start=1, events=[exception(message="Timed out")]),
+            span(
+                "pay",
+                id=2,
+                parent=1,
+                start=1,
+                events=[exception(message="Timed out")],
+                attributes=[attribute("db.statement", "SELECT 1"), attribute("empty", "")],
+            ),
             span("ship", id=3, parent=1, start=2, attributes=[attribute("http.route", "/ping")]),
             service="bank",
         ),

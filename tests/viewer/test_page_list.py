@@ -62,7 +62,9 @@ def test_the_bar_of_a_duration_is_relative_to_the_longest(page):
 def test_what_is_missing_in_a_trace_is_marked(page):
     page = page()
     page.send(request(span("/ping", parent=9)))
-    expect(page.locator("#traces .note")).to_have_text(["1 span without a parent"])
+    expect(page.locator("#traces .note")).to_have_text(
+        ["incomplete: no root span has come; the parent of 1 span has not come"]
+    )
 
 
 def test_what_left_for_room_is_told(page):
@@ -120,16 +122,41 @@ def test_the_search_finds_by_span_name_service_and_id(page, text):
     expect(page.locator("#kept")).to_have_text("1 of 2 traces")
 
 
-def test_the_search_is_still_there_on_the_way_back(page):
-    page = page()
-    page.send(request(span("good", trace=1), span("bad", trace=2, failed=True)))
+def test_search_and_order_stand_in_the_address(page):
+    page = page(None)
+    page.send(
+        request(span("good", trace=1), span("short", trace=2, failed=True), span("long", trace=3, end=99, failed=True))
+    )
+    page.open("/?search=tests&errors=only&order=longest")
+    expect(page.get_by_role("searchbox")).to_have_value("tests")
+    page.get_by_role("searchbox").fill("")
+    expect(page.traces).to_have_text(["long", "short"])
+    page.get_by_label("Order").select_option("newest")
+    page.get_by_role("searchbox").fill("http.route=/ping")
+    expect(page.page).to_have_url(f"{page.viewer.url}/?search=http.route%3D%2Fping&errors=only")
+    page.press("Escape")
+    expect(page.page).to_have_url(f"{page.viewer.url}/")
+    expect(page.traces).to_have_count(3)
+
+
+@pytest.mark.parametrize("back", ["the browser's", "the page's"])
+def test_the_way_back_keeps_search_and_order(page, back):
+    page = page(None)
+    page.send(
+        request(span("good", trace=1), span("short", trace=2, failed=True), span("long", trace=3, end=99, failed=True))
+    )
+    page.open()
     page.get_by_label("Errors only").check()
-    expect(page.traces).to_have_text(["bad"])
+    page.get_by_label("Order").select_option("longest")
+    expect(page.traces).to_have_text(["long", "short"])
     page.traces.first.click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("bad")
-    page.go_back()
+    expect(page.get_by_role("heading", level=1)).to_have_text("long")
+    if back == "the browser's":
+        page.go_back()
+    else:
+        page.get_by_role("link", name="Traces").click()
+    expect(page.traces).to_have_text(["long", "short"])
     expect(page.get_by_label("Errors only")).to_be_checked()
-    expect(page.traces).to_have_text(["bad"])
 
 
 def test_the_list_is_reached_by_keys_alone(page):
@@ -204,7 +231,6 @@ def test_the_list_is_sorted_by_time_duration_or_errors(page):
     ("wanted", "names"),
     [
         ("http.route=/ping", ["slow ping", "ping"]),
-        ('note="two words"', ["slow ping"]),
         (">100ms", ["slow ping"]),
         (">=0.1s", ["slow ping"]),
         ("<100ms", ["other", "ping"]),
@@ -212,6 +238,11 @@ def test_the_list_is_sorted_by_time_duration_or_errors(page):
         ("slow http.route=/ping", ["slow ping"]),
         ("http.route=", ["other", "slow ping", "ping"]),  # who still writes
         ('"a=b"', ["other"]),
+        ('note="two words"', ["slow ping"]),
+        ("note=two words", ["slow ping"]),
+        ("slow note=two words http.route=/ping >100ms", ["slow ping"]),
+        ('said="\\"yes\\""', ["other"]),
+        ('empty=""', ["other"]),
     ],
 )
 def test_the_search_takes_attributes_and_durations_too(page, wanted, names):
@@ -220,11 +251,32 @@ def test_the_search_takes_attributes_and_durations_too(page, wanted, names):
     page.send(
         request(span("ping", trace=1, end=10, attributes=[route])),
         request(span("slow ping", trace=2, end=200, attributes=[route, attribute("note", "two words")])),
-        request(span("other", trace=3, id=1, end=10), span("a=b", trace=3, parent=1)),
+        request(
+            span("other", trace=3, id=1, end=10, attributes=[attribute("empty", ""), attribute("said", '"yes"')]),
+            span("a=b", trace=3, parent=1),
+        ),
     )
     page.get_by_role("searchbox").fill(wanted)
     expect(page.traces).to_have_text(names)
     expect(page.locator("#kept")).to_have_text("3 traces kept" if len(names) == 3 else f"{len(names)} of 3 traces")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ('a = "b"', 'no blanks around its =, as in a="b"'),
+        ("code>=500", "by its value, as in code=500"),
+        ("code != 500", "by its value, as in code=500"),
+        ("nowhere", "No trace fits."),
+    ],
+)
+def test_who_asks_for_what_cannot_be_asked_is_told_what_can(page, wanted, words):
+    page = page()
+    page.send(*shop())
+    page.get_by_role("searchbox").fill(wanted)
+    expect(page.locator("#hint")).to_contain_text(words)
+    page.get_by_role("button", name="Show all").click()
+    expect(page.traces).to_have_count(1)
 
 
 def test_every_one_of_150_names_is_found(page):

@@ -67,6 +67,19 @@ def test_a_link_leads_to_its_trace(trace):
     assert page.url.endswith(f"/trace/{trace_id(1)}#{3:016x}")
 
 
+def test_trace_state_and_flags_of_a_link_and_the_schemas_are_told(trace):
+    link = Span.Link(trace_id=b"1" * 16, span_id=b"2" * 8, trace_state="vendor=value", flags=0x301)
+    made = request(span("work", id=1, links=[link]))
+    made.resource_spans[0].schema_url = "https://opentelemetry.io/schemas/1.40.0"
+    made.resource_spans[0].scope_spans[0].schema_url = "https://opentelemetry.io/schemas/1.39.0"
+    page = trace(made, path=f"#{1:016x}")
+    expect(page.told("Trace state")).to_have_text("vendor=value")
+    expect(page.told("Flags")).to_have_text("0x301sampled, from another process")
+    for section, version in {"Resource": "1.40.0", "Scope": "1.39.0"}.items():
+        part = page.pane().locator("section").filter(has=page.get_by_role("heading", name=section))
+        expect(part).to_contain_text(f"Schema URLhttps://opentelemetry.io/schemas/{version}")
+
+
 def test_the_parent_is_one_click_away(trace):
     page = trace(*shop())
     page.row("pay").click()
@@ -77,9 +90,10 @@ def test_the_parent_is_one_click_away(trace):
 def test_an_id_is_copied(trace):
     page = trace(*shop(), permissions=["clipboard-read", "clipboard-write"])
     page.row("pay").click()
-    page.get_by_role("button", name="Copy the span id").click()
-    expect(page.pane().get_by_role("button", name="copied")).to_be_visible()
-    assert page.evaluate("navigator.clipboard.readText()") == f"{2:016x}"
+    for what, id in {"span id": 2, "parent's id": 1}.items():
+        page.get_by_role("button", name=f"Copy the {what}").click()
+        expect(page.pane().get_by_role("button", name=f"Copied the {what}")).to_be_visible()
+        assert page.evaluate("navigator.clipboard.readText()") == f"{id:016x}"
 
 
 def test_the_kinds_of_values_are_told_apart(trace):
@@ -121,7 +135,9 @@ def test_a_text_that_looks_like_another_kind_of_value_is_called_a_text(trace):
     }
     attributes = [attribute(f"text {text}", text) for text in others]
     attributes += [attribute(f"other {text}", other) for text, other in others.items()]
+    attributes.append(attribute("version", "0.33.1"))
     page = trace(request(span("work", id=1, attributes=attributes)), path=f"#{1:016x}")
+    expect(page.told("version").locator(".soft")).to_have_count(0)
     for text in others:
         expect(page.told(f"text {text}").locator(".soft")).to_have_text("(text)")
         expect(page.value(f"other {text}")).to_have_text(text)

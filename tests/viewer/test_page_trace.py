@@ -8,10 +8,12 @@ import urllib.request
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from rich.console import Console
 
 from tests.support import wait_until
 from tests.viewer.browsing import expect
 from tests.viewer.otlp import NOON, attribute, case, exception, request, shop, span, trace_id
+from viewer.picture import Picture
 
 
 def test_the_facts_of_the_trace_stand_above_it(trace):
@@ -57,7 +59,28 @@ def test_an_error_below_leaves_a_hollow_mark_above(trace):
 def test_a_span_whose_parent_never_came_is_marked_and_kept(trace):
     page = trace(request(span("root", id=1), span("lost", id=3, parent=2), span("below", id=4, parent=3)))
     assert page.tree() == [(1, "root"), (1, "lost"), (2, "below")]
-    expect(page.row("lost").locator(".note")).to_have_text("parent missing")
+    expect(page.row("lost").locator(".note")).to_have_text("parent has not come")
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"), [(59_960, "1 min"), (86_256_000, "1 d"), (999.6, "1 s"), (59_940, "59.9 s")]
+)
+def test_a_duration_that_rounds_up_to_the_next_unit_has_it(trace, milliseconds, text):
+    page = trace(request(span("work", end_time_unix_nano=NOON + int(milliseconds * 1_000_000))))
+    expect(page.row("work").locator(".length")).to_have_text(text)
+
+
+def test_what_has_not_come_is_told_in_the_words_of_the_terminal(trace):
+    made = request(span("lost", id=3, parent=2), span("too", id=4, parent=2))
+    page = trace(made)
+    store = page.viewer.store
+    (summary,) = store.summaries()
+    picture = Picture(summary, store.trace(summary.trace_id), Console(width=120), {}).draw().plain
+    words = "incomplete: no root span has come; the parent of 2 spans has not come"
+    assert words in picture
+    expect(page.locator("#services")).to_contain_text(words)
+    page.open("/")
+    expect(page.locator("#traces .note")).to_have_text(words)
 
 
 def test_a_time_that_was_not_set_is_said_and_does_not_squeeze_the_others(trace):
@@ -126,6 +149,38 @@ def test_next_error_goes_to_each_and_round(trace):
         button.click()
         expect(page.pane().get_by_role("heading", level=2)).to_have_text(name)
     expect(page.row("span 3")).to_be_focused()
+
+
+def test_next_error_goes_first_to_where_an_error_began(trace):
+    """In order of their start; what passed it on comes behind them, from below."""
+    boring = [span(f"fine {n}", parent=1, start=n) for n in range(1, 60)]
+    page = trace(
+        request(
+            span("client", id=1, end=900, failed=True),
+            *boring,
+            span("/ping", id=2, parent=1, start=100, failed=True),
+            span("second", id=3, parent=2, start=300, failed=True, events=[exception("KeyError", "no such key")]),
+            span("first", id=4, parent=1, start=200, failed=True),
+        )
+    )
+    heading = page.pane().get_by_role("heading", level=2)
+    for name in ("first", "second", "/ping", "client", "first"):
+        page.press("e")
+        expect(heading).to_have_text(name)
+    page.row("client").click()
+    page.press("e")
+    expect(heading).to_have_text("first")
+    page.press("e")
+    expect(page.told("Exception")).to_have_text("KeyError: no such key")
+    assert page.pane().locator("dt").all_inner_texts()[:2] == ["Status", "Exception"]
+
+
+def test_next_error_stands_in_the_middle_of_the_window(trace):
+    spans = [span(f"span {n}", id=n + 2, parent=1, start=n, failed=n == 60) for n in range(120)]
+    page = trace(request(span("root", id=1), *spans))
+    page.press("e")
+    box = page.row("span 60").bounding_box()
+    assert 300 < box["y"] + box["height"] / 2 < 500
 
 
 def test_the_tree_is_walked_by_keys(trace):
@@ -222,7 +277,7 @@ def test_of_a_trace_that_left_its_late_spans_take_nothing_away(trace):
 def test_a_trace_grows_while_the_reader_looks_at_it(trace):
     client, server = shop()
     page = trace(server)
-    expect(page.row("pay").locator(".note")).to_have_text("parent missing")
+    expect(page.row("pay").locator(".note")).to_have_text("parent has not come")
     page.row("ship").click()
     page.send(client)
     expect(page.rows).to_have_count(3)
@@ -300,10 +355,10 @@ def test_a_span_under_itself_and_a_ring_are_called_that_and_not_orphans(trace):
     for name in ("self", "ring 1"):
         expect(page.row(name).locator(".note")).to_have_text("stands under itself")
     expect(page.row("ring 2").locator(".note")).to_have_count(0)
-    expect(page.notes.filter(has_text="parent missing")).to_have_count(3)
+    expect(page.notes.filter(has_text="parent has not come")).to_have_count(3)
     page.row("ring 1").click()
     expect(page.told("Parent").get_by_role("link")).to_have_text("000000000000000a")
-    expect(page.open("/").locator("#traces .note")).to_have_text("3 spans without a parent")
+    expect(page.open("/").locator("#traces .note")).to_have_text("incomplete: 2 parents of 3 spans have not come")
 
 
 def test_spans_that_share_an_id_are_all_in_the_tree_and_keep_their_children(trace):
@@ -418,15 +473,15 @@ def test_ticks_are_in_whole_minutes_hours_and_days(trace, length, ticks):
 
 def test_a_child_that_begins_before_its_parent_is_shown_so_and_marked(trace):
     page = trace(request(span("caller", id=1, start=10, end=60), span("answer", id=2, parent=1, start=0, end=40)))
-    expect(page.notes).to_have_text(["10 ms before its parent"])
+    expect(page.notes).to_have_text(["begins 10 ms before its parent"])
     page.row("answer").click()
-    expect(page.pane().locator(".note")).to_have_text("10 ms before its parent")
+    expect(page.pane().locator(".note")).to_have_text("begins 10 ms before its parent")
 
 
 def test_a_span_that_is_years_from_the_rest_is_shown_so_marked_and_squeezes_nothing(trace):
     seconds = {"start_time_unix_nano": NOON // 10**9, "end_time_unix_nano": NOON // 10**9 + 5}
     page = trace(*shop(), request(span("in seconds", id=9, parent=1, **seconds)))
-    expect(page.notes).to_have_text(["53.9 y before the others"])
+    expect(page.notes).to_have_text(["begins 53.9 y before the others"])
     expect(page.locator("#warning")).to_have_text("1 span begins 53.9 y before the others.")
     expect(page.row("in seconds").get_by_role("img")).to_have_accessible_name("before the shown time")
     assert page.row("order").locator(".bar").bounding_box()["width"] > 300

@@ -176,14 +176,15 @@ def test_a_trace_without_its_root_names_none_but_ours_says_what_is_there(api, st
     assert "rootServiceName" not in summary
     assert summary["orphanSpanCount"] == 1
     instead = {"rootServiceName": "server", "rootOperationName": "/ping"}
-    assert summary["viewer"] == {"insteadOfRoot": instead}
+    notice = "incomplete: no root span has come; the parent of 1 span has not come"
+    assert summary["viewer"] == {"insteadOfRoot": instead, "notices": [notice]}
 
 
 def test_spans_past_the_bound_of_a_trace_are_told():
     store = Store(max_spans_per_trace=2)
     send(store, request(*(span() for _ in range(5))))
     (summary,) = create_app(store).test_client().get(SUMMARIES).json["summaries"]
-    assert summary["viewer"]["refused"] == 3
+    assert summary["viewer"]["notices"] == ["cut: 3 spans past what one trace may hold"]
 
 
 def test_traces_that_left_for_room_are_told():
@@ -432,7 +433,14 @@ PATHS = ["/", "/trace/1", "/static/style.css", SUMMARIES, "/api/v3/services", "/
 @pytest.mark.parametrize("path", PATHS)
 def test_a_rebound_name_reads_nothing(api, store, path):
     send(store, request(span(trace=1)))
-    assert refusal(api.get(path, headers={"Host": "evil.example"}))[0] == 403
+    status, message = refusal(api.get(path, headers={"Host": "evil.example"}))
+    assert status == 403
+    assert message.endswith("open http://localhost:80 on its own machine, or start it with VIEWER_HOST=evil.example")
+
+
+def test_where_the_viewer_has_other_addresses_the_refusal_names_that_way_too(store):
+    api = create_app(store, host="0.0.0.0").test_client()
+    assert "open its IP address" in refusal(api.get("/", headers={"Host": "evil.example"}))[1]
 
 
 @pytest.mark.parametrize("path", PATHS)

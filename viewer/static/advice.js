@@ -1,11 +1,13 @@
 // What a reviewer would say of the trace: a button with the number, and the list that it opens.
 
+import { foldable } from "./folding.js";
 import { $, count, el, visible } from "./text.js";
 
 // Milliseconds after a change of the trace: what it lost may come with its neighbours, whose programs send every 5 s,
 // and a parent has 10 s to come.
 const LOOKS = [0, 2_000, 6_000, 11_000];
 const button = $("show-advice");
+const { open, toggle } = foldable(button, $("advice"));
 let timers = [];
 let last; // the answer that is shown, as text
 
@@ -39,22 +41,5 @@ function item({ rule, spanId, text, see }, goToSpan) {
       el("a", { href: `/${see}`, target: "_blank" }, see)));
 }
 
-function open(isOpen) {
-  $("advice").hidden = !isOpen;
-  button.ariaExpanded = isOpen;
-}
-
 /** Open the list and go there; or close it, and go back to its button. */
-export function toggleAdvice() {
-  if (button.hidden) return;
-  open($("advice").hidden);
-  if ($("advice").hidden) button.focus();
-  else $("advice").querySelector("button").focus();
-}
-
-button.addEventListener("click", () => open($("advice").hidden));
-$("advice").addEventListener("keydown", (event) => {
-  if (event.key !== "Escape") return;
-  event.stopPropagation(); // it takes back this, and nothing else
-  toggleAdvice();
-});
+export const toggleAdvice = toggle;

@@ -2,8 +2,8 @@
 
 import { onKeys } from "./keys.js";
 import { watch } from "./live.js";
-import { parse } from "./search.js";
-import { $, ago, arrange, between, chips, count, duration, el, errorMark, moment, named, number, shortId } from "./text.js";
+import { hint, parse } from "./search.js";
+import { $, ago, arrange, between, chips, count, duration, el, errorMark, moment, named, number, shortId, visible } from "./text.js";
 
 const [list, search, pause, order] = ["traces", "search", "pause", "order"].map($);
 const rows = new Map(); // trace id -> its <li>
@@ -26,7 +26,7 @@ function sorted(summaries) {
 
 /** Bring the page up to date. Nothing moves under the reader's pointer: what is new waits until it leaves. */
 function paint() {
-  const { viewer: { found = 0, kept = 0, dropped, refused } } = latest;
+  const { viewer: { found = 0, kept = 0, dropped, refused, refusedReason } } = latest;
   const summaries = sorted(latest.summaries);
   const news = summaries.filter((summary) => rows.get(summary.traceId)?.content !== JSON.stringify(summary));
   const held = news.length > 0 && !asked && list.matches(":hover") && matchMedia("(hover)").matches; // a finger never leaves
@@ -43,24 +43,21 @@ function paint() {
     narrowed ? `${number(found)} of ${count(kept, "trace")}` : `${count(kept, "trace")} kept`,
     found > summaries.length && `the newest ${number(summaries.length)} shown`,
     dropped && `${number(dropped)} dropped for room`,
-    refused && `${count(refused, "span")} refused`,
+    refused && `${count(refused, "span")} refused: ${visible(refusedReason)}`,
   ].filter(Boolean).join(" · ");
   $("nothing").hidden = found > 0 || !narrowed;
+  $("hint").textContent = hint(search.elements.wanted.value) || "No trace fits.";
   $("empty").hidden = found > 0 || narrowed;
 }
 
 function fill(row, summary) {
   Object.assign(row, { summary, content: JSON.stringify(summary) });
-  const { traceId, spanCount, errorSpanCount, orphanSpanCount, services, viewer: { insteadOfRoot = summary, refused } = {} } = summary;
-  const notes = [
-    orphanSpanCount && `${count(orphanSpanCount, "span")} without a parent`,
-    refused && `${count(refused, "span")} not kept`,
-  ].filter(Boolean);
+  const { traceId, spanCount, errorSpanCount, services, viewer: { insteadOfRoot = summary, notices = [] } = {} } = summary;
   const focused = row.contains(document.activeElement);
   row.replaceChildren(
     el("div", { class: "what" },
       el("a", { href: `/trace/${traceId}` }, named(insteadOfRoot.rootOperationName)),
-      ...notes.map((note) => el("span", { class: "note" }, note))),
+      ...notices.map((note) => el("span", { class: "note" }, note))),
     el("span", { class: "spans" }, count(spanCount, "span")),
     el("span", { class: "errors bad" }, ...(errorSpanCount ? [errorMark(), count(errorSpanCount, "error")] : [])),
     el("span", { class: "duration" }, duration(spent(summary))),
@@ -83,8 +80,26 @@ const ask = watch(address, (answer) => {
   paint();
 }, () => !pause.checked);
 
+/** Let the address say what the reader looks for and in which order, so that a link and the way back keep it. */
+function keepInAddress() {
+  const { wanted, errors } = search.elements;
+  const said = { search: wanted.value, errors: errors.checked ? "only" : "", order: order.value === "newest" ? "" : order.value };
+  const query = String(new URLSearchParams(Object.entries(said).filter(([, value]) => value)));
+  history.replaceState(null, "", query ? `?${query}` : location.pathname);
+  sessionStorage.setItem("list", location.search); // for the link that leads back
+}
+
+function readAddress() {
+  const said = new URLSearchParams(location.search);
+  search.elements.wanted.value = said.get("search") ?? "";
+  search.elements.errors.checked = said.get("errors") === "only";
+  order.value = said.get("order") ?? "newest";
+  if (!order.value) order.value = "newest"; // it was none of the orders
+}
+
 function changed() {
   asked = true;
+  keepInAddress();
   ask();
 }
 
@@ -98,11 +113,14 @@ setInterval(() => {
 }, 1000);
 search.addEventListener("input", changed);
 addEventListener("pageshow", ({ persisted }) => {
-  if (!persisted) changed(); // by now the browser has put in the last search
+  if (persisted) return;
+  readAddress(); // by now the browser has put in the last search, of whatever address
+  changed();
 });
 $("clear").addEventListener("click", clear);
 order.addEventListener("change", () => {
   asked = true;
+  keepInAddress();
   if (latest) paint();
 });
 pause.addEventListener("change", () => {

@@ -9,7 +9,7 @@ const YEAR = 31_557_600e9; // nanoseconds
  * `total` in nanoseconds; where some spans are years from the rest, the stretch of time of the others: `usual`; and the
  * time from which the page counts: `zero`.
  *
- * A node holds its `span` with `resource` and `scope`, its place (`index` among the nodes, `parent`, `children`, `level`,
+ * A node holds its `span` with `resource`, `scope` and the URLs of their `schemas`, its place (`index` among the nodes, `parent`, `children`, `level`,
  * `size` of its subtree), its times in nanoseconds (`start` and `end` since 1970, `from` zero, `length`), and what
  * the page marks: `error`, `errorBelow`, `orphan`, `circular`, `shared` (how many spans have its id), `early` (how long before
  * its parent it begins), `far` (how long after the others, if it is years). Its `key` is its id; of spans that share one the
@@ -17,7 +17,7 @@ const YEAR = 31_557_600e9; // nanoseconds
  */
 export function readTrace({ resourceSpans = [] }) {
   const found = resourceSpans.flatMap(readResource);
-  found.sort((a, b) => (a.start < b.start ? -1 : Number(a.start > b.start)));
+  found.sort(byStart);
   const first = found.find(({ start }) => start)?.start ?? 0n; // 0 is a time that was not set
   const usual = markFar(found);
   const zero = usual?.start ?? first;
@@ -55,15 +55,25 @@ export function readTrace({ resourceSpans = [] }) {
   };
 }
 
+/** The spans in error: first those where one began, with none below them, by their start; then what passed it on, from below. */
+export function errorsOf(nodes) {
+  const errors = nodes.filter(({ error }) => error);
+  const began = errors.filter(({ errorBelow }) => !errorBelow).sort(byStart);
+  return [...began, ...errors.filter(({ errorBelow }) => errorBelow).reverse()];
+}
+
+const byStart = (a, b) => (a.start < b.start ? -1 : Number(a.start > b.start));
+
 /** The spans of one resource, as nodes that have no place yet. */
-function readResource({ resource = {}, scopeSpans = [] }) {
+function readResource({ resource = {}, schemaUrl, scopeSpans = [] }) {
   const name = resource.attributes?.find(({ key }) => key === "service.name")?.value;
   const service = name?.stringValue?.slice(0, 200) || "unknown_service"; // as the store has it
-  return scopeSpans.flatMap(({ scope = {}, spans = [] }) => spans.map((span) => {
+  return scopeSpans.flatMap(({ scope = {}, schemaUrl: ofScope, spans = [] }) => spans.map((span) => {
     const start = BigInt(span.startTimeUnixNano ?? 0);
     const end = BigInt(span.endTimeUnixNano ?? 0);
     const error = span.status.code === 2;
-    return { span, service, resource, scope, id: span.spanId, start, end, length: between(start, end), error, children: [], size: 1 };
+    const schemas = [schemaUrl, ofScope];
+    return { span, service, resource, scope, schemas, id: span.spanId, start, end, length: between(start, end), error, children: [], size: 1 };
   }));
 }
 

@@ -1,12 +1,13 @@
 // A narrow picture of a whole trace, and choosing a stretch of time with the pointer.
 
+import { drawn } from "./path.js";
 import { $, el } from "./text.js";
 
 const canvas = $("overview").querySelector("canvas");
 const frame = $("overview").querySelector(".frame");
 const DRAGGED = 5; // pixels; less is a click
 
-/** Draw a line for each of these nodes in a stretch of time; those in error and the hits of a search stand out. */
+/** Draw a line for each of these nodes in a stretch of time; the critical path, errors and the hits of a search stand out. */
 export function drawOverview(nodes, { from, length }, colour) {
   const { clientWidth: width, clientHeight: height } = canvas;
   canvas.width = width * devicePixelRatio;
@@ -26,6 +27,10 @@ export function drawOverview(nodes, { from, length }, colour) {
   for (const [i, node] of errorsLast) {
     pen.fillStyle = node.error ? style.color : services.get(node.service);
     pen.fillRect(((node.from - from) / length) * width, i * step, Math.max(2, (node.length / length) * width || 0), Math.max(1, step * 0.7));
+    pen.fillStyle = style.outlineColor;
+    for (const { left, right } of drawn(node.path, { from, length })) {
+      pen.fillRect(Math.floor(left * width), Math.floor((i + 0.3) * step), Math.max(1, (right - left) * width), Math.max(1, Math.floor(step * 0.3)));
+    }
     if (!node.hit) continue;
     pen.fillStyle = style.caretColor;
     pen.fillRect(0, i * step - 1, 8, Math.max(2, step));

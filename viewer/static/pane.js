@@ -1,19 +1,20 @@
 // Everything that is known about one span.
 
-import { between, count, duration, el, moment, named, visible } from "./text.js";
+import { between, breakable, count, duration, el, moment, named, nameOf, visible } from "./text.js";
+import { waited } from "./path.js";
 import { hasParts, laidOut, remark, written } from "./values.js";
 import { KINDS, notes } from "./waterfall.js";
 
 const MANY = 100; // attributes, events or links that are shown
 const LONG = 10_000; // characters of a value that are shown
-const SHORT = 40; // characters that need no laying out
+const SHORT = 40; // characters that need no laying out, and may be a name
 
 const soft = (words) => words && el("span", { class: "soft" }, words);
 const note = (words) => el("span", { class: "note" }, words);
 
 /** Fill `content` with a span of a trace, whose service has this colour. */
 export function showSpan(content, node, { zero, first, total }, traceId, colour) {
-  const { span, service, resource, scope, start, from, length, shared } = node;
+  const { span, service, resource, scope, schemas, start, from, length, shared, path } = node;
   const { status, events = [], links = [] } = span;
   const dropped = ["Attributes", "Events", "Links"].filter((what) => span[`dropped${what}Count`]);
   const outside = (event) => {
@@ -27,8 +28,9 @@ export function showSpan(content, node, { zero, first, total }, traceId, colour)
     table([
       ["Status", el("span", { class: status.code === 2 && "bad" }, ["Unset", "OK", "Error"][status.code ?? 0] ?? "")],
       ["Message", text(status.message)],
+      ["Exception", text(exceptionOf(span))],
       ["Start", ...(start ? [moment(start), soft(`${duration(from)} into the trace`)] : ["not set"])],
-      ["Duration", duration(length)],
+      ["Duration", duration(length), path?.length && soft(`${duration(waited(path))} of it on the critical path`)],
       ["Span id", el("code", {}, node.id), copyButton(node.id, "the span id"), shared > 1 && soft(`shared by ${shared} spans`)],
       ["Parent", ...parent(node)],
       ["Trace id", el("code", {}, traceId), copyButton(traceId, "the trace id")],
@@ -39,16 +41,26 @@ export function showSpan(content, node, { zero, first, total }, traceId, colour)
     ...section("Events", ...events.slice(0, MANY).map((event) =>
       article(event, named(event.name), soft(`at ${duration(between(zero, BigInt(event.timeUnixNano ?? 0)))}`), outside(event))), more(events)),
     ...section("Attributes", ...attributes(span)),
-    ...section("Links", ...links.slice(0, MANY).map((link) => article(link, ...linked(link))), more(links)),
-    ...section("Resource", ...attributes(resource), droppedOf(resource)),
-    ...section("Scope", table([["Name", text(scope.name)], ["Version", text(scope.version)]]), ...attributes(scope), droppedOf(scope)),
+    ...section("Links", ...links.slice(0, MANY).map(linkArticle), more(links)),
+    ...section("Resource", table([["Schema URL", text(schemas[0])]]), ...attributes(resource), droppedOf(resource)),
+    ...section("Scope", table([["Name", text(scope.name)], ["Version", text(scope.version)], ["Schema URL", text(schemas[1])]]), ...attributes(scope), droppedOf(scope)),
   );
 }
 
+/** Type and message of the last exception, as far as the status does not say it already. */
+function exceptionOf({ status: { message: said = "" }, events = [] }) {
+  const { attributes = [] } = events.findLast(({ name }) => name === "exception") ?? {};
+  const [type, message] = ["exception.type", "exception.message"].map((wanted) => written(attributes.find(({ key }) => key === wanted)?.value));
+  return [type, !said.includes(message) && message].filter(Boolean).join(": ");
+}
+
 function parent({ span, parent, orphan, circular }) {
-  if (orphan) return [el("code", {}, span.parentSpanId)];
-  if (circular) return [el("a", { href: `#${span.parentSpanId}` }, el("code", {}, span.parentSpanId))];
-  return [parent ? el("a", { href: `#${parent.key}` }, named(parent.span.name)) : soft("none")];
+  const id = span.parentSpanId;
+  if (!id) return [soft("none")];
+  const copy = copyButton(id, "the parent's id");
+  if (orphan) return [el("code", {}, id), copy, soft("has not come")];
+  if (circular) return [el("a", { href: `#${id}` }, el("code", {}, id)), copy];
+  return [el("a", { href: `#${parent.key}` }, named(parent.span.name)), el("code", {}, id), copy];
 }
 
 /** Where a link leads. Its ids may be anything, or missing. */
@@ -64,6 +76,18 @@ const section = (title, ...content) =>
 /** An event or a link, under a heading. */
 const article = (item, ...head) => el("article", {}, el("h4", {}, ...head), ...attributes(item), droppedOf(item));
 
+const linkArticle = (link) => {
+  const shown = article(link, ...linked(link));
+  shown.querySelector("h4").after(table([["Trace state", text(link.traceState)], ["Flags", ...flags(link)]]));
+  return shown;
+};
+
+/** The flags of a link: W3C Trace Context, section 3.2.2.5, and what OTLP adds in the bits above. */
+function flags({ flags = 0 }) {
+  const words = [flags & 1 ? "sampled" : "not sampled", flags & 2 && "random trace id", flags & 0x100 && (flags & 0x200 ? "from another process" : "from this process")];
+  return flags ? [el("code", {}, `0x${flags.toString(16)}`), soft(words.filter(Boolean).join(", "))] : [];
+}
+
 /** How many attributes of a resource, a scope, an event or a link its sender left out. */
 const droppedOf = ({ droppedAttributesCount: dropped }) => dropped > 0 && soft(`${count(dropped, "attribute")} not sent`);
 
@@ -74,7 +98,7 @@ const attributes = ({ attributes = [] }) => [table(attributes.slice(0, MANY).map
 
 /** A table of names and what belongs to them; without those to which nothing does. */
 const table = (rows) => el("dl", {}, ...rows.filter(([, ...content]) => content.some(Boolean)).map(([name, ...content]) =>
-  el("div", {}, el("dt", {}, named(name)), el("dd", {}, ...content))));
+  el("div", {}, el("dt", {}, el("bdi", { title: visible(name, { limit: 1000 }) }, ...breakable(nameOf(name)))), el("dd", {}, ...content))));
 
 /** The value of an attribute as it was sent, and what can be done with it. */
 function valueOf(value, key) {
@@ -91,7 +115,8 @@ function text(content = "") {
 function fillWith(element, content) {
   const all = content.length > LONG && soft(`${count(content.length, "character")} in all: see the download`);
   element.className = content.includes("\n") ? "value lines" : "value";
-  element.replaceChildren(...[visible(content, { lines: true, limit: LONG }), all].filter(Boolean));
+  const shown = visible(content, { lines: true, limit: LONG });
+  element.replaceChildren(...[...(content.length < SHORT ? breakable(shown) : [shown]), all].filter(Boolean));
   return element;
 }
 

@@ -58,6 +58,9 @@ export function arrange(parent, elements, items, make) {
 export const nameOf = (text = "") => visible(text).trim() || "(no name)";
 export const named = (text = "", attributes = {}) => el("bdi", { title: visible(text, { limit: 1000 }), ...attributes }, nameOf(text));
 
+/** The parts of a text that may break behind a dot or a low line, as a name of several words. */
+export const breakable = (text) => text.split(/(?<=[._])/).flatMap((word, i) => (i ? [el("wbr"), word] : [word]));
+
 /** The words with which all of several names begin: what tells them apart comes behind it. */
 export function sharedBeginning(names) {
   const [one, ...others] = [...new Set(names)].map(nameOf);
@@ -79,8 +82,10 @@ export function duration(ns) {
   if (Number.isNaN(ns)) return "not set";
   if (ns === 0) return "0";
   if (ns < 0) return `−${duration(-ns)}`;
-  const [unit, size] = UNITS.findLast(([, size]) => ns >= 0.9995 * size) ?? UNITS[0];
-  return `${Number((ns / size).toPrecision(3))} ${unit}`;
+  const rounded = (size) => Number((ns / size).toPrecision(3));
+  const isReached = ([, size], i) => i === 0 || rounded(UNITS[i - 1][1]) * UNITS[i - 1][1] >= size; // 59.96 s is 1 min
+  const [unit, size] = UNITS.findLast(isReached);
+  return `${size > ns ? 1 : rounded(size)} ${unit}`;
 }
 
 /** A point in time, exact to the microsecond, in the reader's time zone, which it names. Takes nanoseconds as a BigInt. */

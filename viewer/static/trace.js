@@ -1,12 +1,15 @@
 // One trace: its facts, its tree beside its timeline, and the span that the reader looks at.
 
 import { readAdvice, toggleAdvice } from "./advice.js";
-import { find } from "./find.js";
+import { find, oneLine } from "./find.js";
 import { onKeys } from "./keys.js";
 import { watch } from "./live.js";
-import { readTrace } from "./model.js";
+import { errorsOf, readTrace } from "./model.js";
+import { readOperations, toggleOperations } from "./operations.js";
 import { drawFrame, drawOverview, onDrag } from "./overview.js";
 import { showSpan } from "./pane.js";
+import { criticalPath, waited } from "./path.js";
+import { exactly } from "./search.js";
 import { $, arrange, chips, colours, count, duration, el, moment, named, nameOf, number, sharedBeginning, shortId, visible } from "./text.js";
 import { cells, DEEPEST, drawAxis, KINDS } from "./waterfall.js";
 
@@ -28,6 +31,7 @@ let zoom; // the stretch of time that is shown, its start since 1970 and its len
 let view; // the same, from the trace's zero
 let hits = []; // the nodes in which the text was found that the reader looks for
 let reached; // the one of them that was gone to
+let lastError; // the key of the span that "Next error" went to
 let quietSince; // when something came last, in milliseconds since 1970
 let quietTimer;
 let nextFrame;
@@ -47,11 +51,12 @@ async function check({ summaries }) {
   if (!answer?.ok && active) return warn("The viewer keeps this trace no longer: do not reload this page.");
   if (!answer?.ok) return warn(`The trace ${visible(traceId)} is not here: it has not come yet, or it has left. If it comes, it shows.`);
   trace = readTrace((await answer.json()).result);
+  for (const [node, parts] of criticalPath(trace.root)) node.path = parts;
   show(summary);
   state = now;
 }
 
-function show({ services, spanCount, errorSpanCount = 0, maxEndTimeUnixNano = 0, viewer: { refused } = {} }) {
+function show({ services, spanCount, errorSpanCount = 0, maxEndTimeUnixNano = 0, viewer: { notices = [] } = {} }) {
   const { nodes, byKey, root, first, total, usual } = trace;
   const isFirst = !active;
   const depth = nodes.reduce((depth, { level }) => Math.max(depth, level), 0);
@@ -64,13 +69,10 @@ function show({ services, spanCount, errorSpanCount = 0, maxEndTimeUnixNano = 0,
     Errors: number(errorSpanCount),
   };
   $("facts").replaceChildren(...Object.entries(facts).map(([key, value]) => el("div", {}, el("dt", {}, key), el("dd", {}, value))));
-  $("services").replaceChildren(...chips(services));
+  $("services").replaceChildren(...chips(services), ...notices.map((notice) => el("span", { class: "note" }, notice)));
   $("name").replaceChildren(named(root.span.name));
   document.title = `${nameOf(root.span.name)} · ${shortId(traceId)}`;
-  warn([
-    refused && `${count(refused, "span")} more came than one trace can hold here.`,
-    usual && `${sayFar(nodes.filter(({ far }) => far))}.`,
-  ].filter(Boolean).join(" "));
+  warn(usual ? `${sayFar(nodes.filter(({ far }) => far))}.` : "");
   $("next-error").disabled = !errorSpanCount;
   $("lesson").hidden = !errorSpanCount;
   $("found").hidden = false;
@@ -78,6 +80,7 @@ function show({ services, spanCount, errorSpanCount = 0, maxEndTimeUnixNano = 0,
   const names = new Set(nodes.map(({ service }) => service));
   colour = colours(names);
   beginning = sharedBeginning(names);
+  $("grid").classList.toggle("one-service", names.size === 1); // which stands above it
   arrange(body, rows, nodes.map(({ key }) => key), () => el("div", { role: "row", class: "row" }));
   for (const node of nodes) rows.get(node.key).node = node;
   active = byKey.get(active?.key) ?? nodes[0];
@@ -88,10 +91,11 @@ function show({ services, spanCount, errorSpanCount = 0, maxEndTimeUnixNano = 0,
   zoomTo(zoom);
   quietSince = isFirst ? Math.min(Date.now(), Number(BigInt(maxEndTimeUnixNano) / 1_000_000n)) : Date.now();
   sayWhetherItGrows();
+  readOperations(nodes, colour, findOperation);
   readAdvice(traceId, () => state !== undefined, goToSpan);
   if (isFirst && isBack && !location.hash) scrollTo(0, Number(sessionStorage.getItem(location.pathname)));
   if (!selected) goToAddress();
-  else if (selected.parent?.key !== before.parent?.key || selected.orphan !== before.orphan || selected.from !== before.from) tell(selected);
+  else if (selected.parent?.key !== before.parent?.key || selected.orphan !== before.orphan || selected.from !== before.from || waited(selected.path) !== waited(before.path)) tell(selected);
 }
 
 function sayFar(far) {
@@ -161,7 +165,7 @@ function fill(row) {
 }
 
 /** Move the focus to a span, whatever is collapsed above it. The pane shows `chosen`; null closes it. */
-function go(node, chosen = selected && node) {
+function go(node, chosen = selected && node, block = "nearest") {
   const changed = new Set([active, node, selected, chosen].filter(Boolean));
   active = node;
   selected = chosen;
@@ -176,28 +180,33 @@ function go(node, chosen = selected && node) {
   if (chosen) tell(chosen);
   pane.scrollTop = 0;
   row.focus({ preventScroll: true });
-  row.scrollIntoView({ block: "nearest" });
+  row.scrollIntoView({ block });
 }
+
+/** Go to a span from afar: it then stands in the middle of the window, among those around it. */
+const jumpTo = (node, chosen) => go(node, chosen, "center");
 
 function goToAddress() {
   const [id, others = ""] = location.hash.slice(1).split(/(?=\.)/);
   const node = trace.byKey.get(id.toLowerCase().padStart(16, "0") + others);
-  if (node) go(node, node);
+  if (node) jumpTo(node, node);
   else if (id) warn(`The span ${visible(id)} is not in this trace.`);
   else if (selected) go(active, null);
 }
 
 function goToSpan(spanId) {
   const node = trace.nodes.find(({ id }) => id === spanId);
-  if (node) go(node, node);
+  if (node) jumpTo(node, node);
 }
 
-/** Choose the next span with an error of its own, in the order of the tree and round again. */
+/** Choose the next span in error: first where one began, from wherever the reader is, unless that is one of these. */
 function nextError() {
-  const { nodes } = trace;
-  const from = nodes.indexOf(active) + (selected === undefined ? 0 : 1);
-  const node = [...nodes.slice(from), ...nodes].find(({ error }) => error);
-  if (node) go(node, node);
+  const errors = errorsOf(trace.nodes);
+  const goesOn = selected !== undefined && (active.key === lastError || !active.errorBelow);
+  const node = errors[(goesOn ? errors.indexOf(active) + 1 : 0) % errors.length];
+  if (!node) return;
+  lastError = node.key;
+  jumpTo(node, node);
 }
 
 /** Look for the text in the field, and count where it is found. */
@@ -225,9 +234,17 @@ function nextHit(by = 1) {
   const isAhead = (node) => by * (node.index - active.index) > 0 || (node === active && node !== reached);
   const ahead = by > 0 ? hits.find(isAhead) : hits.findLast(isAhead);
   reached = ahead ?? hits.at(by > 0 ? 0 : -1);
-  go(reached);
+  jumpTo(reached);
   if (isTyping) field.focus({ preventScroll: true }); // and Enter goes on
   sayHits();
+}
+
+/** Look for the spans of one operation of a service, and go to the first. */
+function findOperation({ service, name }) {
+  field.value = [["name", name], ["service", service]].map(([key, text]) => exactly(key, oneLine(text))).join(" ");
+  look();
+  fold();
+  nextHit();
 }
 
 function stopLooking() {
@@ -342,6 +359,7 @@ addEventListener("hashchange", goToAddress);
 addEventListener("scroll", paint, { passive: true });
 addEventListener("resize", paint);
 addEventListener("beforeprint", () => open.filter((row) => !row.firstChild).forEach(fill)); // on paper nothing is far away
+$("back").href = `/${sessionStorage.getItem("list") ?? ""}`; // as it was left
 history.scrollRestoration = "manual"; // the browser would scroll before the rows are there
 addEventListener("pagehide", () => sessionStorage.setItem(location.pathname, scrollY));
 onKeys(body, {
@@ -357,7 +375,8 @@ onKeys(document, {
   "/": ["find: name, service, attribute", () => field.select()],
   n: ["next hit; in the field, Enter", () => nextHit()],
   p: ["previous hit; in the field, Shift and Enter", () => nextHit(-1)],
-  e: ["next error", nextError],
+  e: ["next error, first where it began", nextError],
+  t: ["where the time went: operations", toggleOperations],
   a: ["advice: what a reviewer would say", toggleAdvice],
   z: ["zoom to the span; or drag over the time", zoomToSpan],
   Z: ["the whole time", () => active && zoomTo(null)],

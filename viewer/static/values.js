@@ -25,7 +25,7 @@ export function remark({ stringValue, bytesValue, ...others } = {}) {
 
 /** Whether a text reads like a number, a boolean, an array or a map, which would look the same. */
 function looksLikeAnotherKind(text) {
-  return /^(true|false|NaN|-?Infinity|-?[\d.]+(e[-+]?\d+)?)$/i.test(text) || hasParts({ stringValue: text });
+  return /^(true|false|NaN|-?Infinity|-?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)$/i.test(text) || hasParts({ stringValue: text });
 }
 
 /** Whether the text of a value can be laid out: it is an array, a map, or JSON of one. */

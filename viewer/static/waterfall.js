@@ -1,5 +1,6 @@
 // Draws a trace's axis, and a span's row: its place in the tree, its bar, its events.
 
+import { drawn } from "./path.js";
 import { UNITS, between, duration, el, errorMark, named, number, visible } from "./text.js";
 
 export const KINDS = ["", "internal", "server", "client", "producer", "consumer"];
@@ -73,16 +74,16 @@ function serviceName(service, beginning, boundary) {
 /** What is special about a span's place in its trace, in words. */
 export function notes({ orphan, circular, shared, early, far }) {
   return [
-    orphan && "parent missing",
+    orphan && "parent has not come",
     circular && "stands under itself",
     shared > 1 && "shared id",
-    far && `${duration(Math.abs(far))} ${far < 0 ? "before" : "after"} the others`,
-    early > 0 && !far && `${duration(early)} before its parent`,
+    far && `begins ${duration(Math.abs(far))} ${far < 0 ? "before" : "after"} the others`,
+    early > 0 && !far && `begins ${duration(early)} before its parent`,
   ].filter(Boolean);
 }
 
 /** The bar of a span with its events, and its duration beside it. What has no place in the view is not drawn. */
-function timeline({ span: { events = [] }, error, from, length }, view) {
+function timeline({ span: { events = [] }, error, from, length, path }, view) {
   const place = (ns) => (ns - view.from) / (view.length || 1); // NaN for a time that was not set
   const inside = (share) => Math.min(1, Math.max(0, share || 0));
   const until = from + Math.max(0, length || 0);
@@ -98,6 +99,9 @@ function timeline({ span: { events = [] }, error, from, length }, view) {
   const dots = events.slice(0, DOTS).map(({ name = "", timeUnixNano = 0 }) => ({ name, at: place(between(view.zero, BigInt(timeUnixNano))) }));
   return [
     Number.isNaN(from) ? "" : el("span", bar),
+    ...drawn(path, view).map(({ left, right }) => el("span", {
+      class: "path", title: "critical path: the whole waited for this", "--x": left, "--w": right - left,
+    })),
     ...dots.filter(({ at }) => at >= 0 && at <= 1).map(({ name, at }) => el("span", {
       class: name === "exception" ? "dot bad" : "dot", role: "img", "aria-label": `event ${visible(name)}`, title: visible(name), "--x": at,
     })),
