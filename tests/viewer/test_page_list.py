@@ -73,6 +73,14 @@ def test_what_left_for_room_is_told(page):
     expect(page.locator("#kept")).to_have_text("2 traces kept · 3 dropped for room")
 
 
+def test_what_was_refused_is_told_with_the_reason_as_in_the_terminal(page):
+    page = page()
+    page.send(request(span("good"), span("bad", trace_id=b"short")))
+    expect(page.locator("#kept")).to_have_text(
+        "1 trace kept · 1 span refused: trace_id is not 16 bytes, or all of them are zero (1)"
+    )
+
+
 def test_a_row_stays_where_it_is_while_one_above_it_grows(page):
     page = page(width=400)
     page.send(request(span("below", trace=1)), request(span("above", trace=2)))
