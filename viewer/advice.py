@@ -189,7 +189,7 @@ def two_servers(scene: Scene) -> Iterator[Finding]:
             problem = f"{called(outer)} and {called(inner)} of {short(of.service)} are two SERVER spans for one request"
             makers = f"{short(outer.scope)} or {short(inner.scope)}"
             remedy = f"let only {makers} make it, since a backend counts each request twice"
-            yield Finding(of, problem, remedy, "docs/experiments.md#25-both-at-once")
+            yield Finding(of, problem, remedy, "docs/experiments.md#26-both-at-once")
 
 
 def above(node: Node) -> list[Node]:

@@ -19,7 +19,7 @@ from tests.experiments import PAGE, Experiment, attributes, section
 from tests.support import ROOT, Process, clean_environment, free_port, wait_until
 
 NUMBERS = [int(number) for number in re.findall(r"^### (\d+)\. ", PAGE, re.M)]
-FIRST_EVENING, OTHER_EVENINGS, FIFTH_EVENING = NUMBERS[:5], NUMBERS[5:], NUMBERS[22:]
+FIRST_EVENING, OTHER_EVENINGS, FIFTH_EVENING = NUMBERS[:5], NUMBERS[5:], NUMBERS[23:]
 AT_ONCE = 4  # experiments: they wait more than they work
 KNOWS_GENERATORS = sys.version_info >= (3, 15)
 EXPORTS = dict(re.findall(r"(\w+)=(\S+)", re.search(r"(?s)## Fifth evening.*?\n```\n(export .*?)\n```", PAGE)[1]))
@@ -283,7 +283,7 @@ def each_span_of_the_server_tells_its_line(experiment):
         assert line.startswith("with tracer.start_as_current_span(")
 
 
-@fact(24)
+@fact(25)
 def the_attributes_that_only_one_of_them_has_are_those_of_the_table(experiment):
     error, automatic, by_hand = sorted(experiment.wait_for_traces(3, 5, 6), key=len)
     rows = {
@@ -309,7 +309,7 @@ def the_attributes_that_only_one_of_them_has_are_those_of_the_table(experiment):
     experiment.wait_for_traces(1, 3, 5, 6)  # the client's span alone
 
 
-@fact(25)
+@fact(26)
 def the_line_of_our_own_setup_does_not_come(experiment):
     assert not re.search("Traces of .* go to", experiment.server.output)
 

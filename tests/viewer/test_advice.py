@@ -261,7 +261,7 @@ def test_one_request_with_two_server_spans():
         "0000000000000002",
         "“GET /ping” and “/ping” of shop are two SERVER spans for one request: "
         "let only flask or server make it, since a backend counts each request twice.",
-        "docs/experiments.md#25-both-at-once",
+        "docs/experiments.md#26-both-at-once",
     )
     assert spoken(*two(parent=0, trace=5)) == ["two-servers"]
     inside = make("inner", INTERNAL, id=3, parent=1, start=2, end=9)
