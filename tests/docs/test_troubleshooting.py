@@ -120,7 +120,7 @@ ELSEWHERE = [  # of the tests below that provoke one or two
     "UNAUTHENTICATED: Hostname Verification Check failed",
     "Queue full, dropping Span.",
     "BadStatusLine",
-    "The viewer does not go by this name",
+    "The viewer does not go by the name",
 ]
 
 
@@ -300,7 +300,7 @@ def test_otlp_over_http_that_is_sent_to_the_port_of_grpc(backends, log):
 def test_the_page_under_a_name_that_it_does_not_know():
     answer = create_app(Store()).test_client().get("/", headers={"Host": "viewer.example"})
     assert answer.status_code == 403
-    assert "The viewer does not go by this name" in answer.text
+    assert "The viewer does not go by the name" in answer.text
 
 
 def test_the_exporters_last_words(backends, log):
