@@ -280,7 +280,7 @@ def status(scene: Scene) -> Iterator[Finding]:
             remedy = "leave its status unset, since that is the caller's mistake"
         elif node.status == ERROR and not error_type and number < 400 and node.get(METHOD[0], CODE[0], DATABASE[0]):
             problem = f"{called(node)} is in error, and does not say what kind of error"
-            remedy, see = "set error.type, to the class of the exception for example", "24-what-each-of-them-knows"
+            remedy, see = "set error.type, to the class of the exception for example", "25-what-each-of-them-knows"
         else:
             continue
         yield Finding(node, problem, remedy, f"docs/experiments.md#{see}")

@@ -39,7 +39,7 @@ def count(variant: Variant, sink: Sink, databases: dict[str, str], pings: int) -
     """Return the instructions (int) of the worker of a server, from its start to its end, that has answered `pings`."""
     with serve(variant, sink, *VALGRIND, **STEADY, **databases) as server:
         with contextlib.closing(server.connect()) as connection:
-            for _ in range(pings - 1):  # it has answered one
+            for _ in range(pings):
                 server.ping(connection)
         if missing := server.lost(sink):
             raise RuntimeError(f"{variant.name}: {missing} spans are missing")

@@ -56,7 +56,7 @@ def burst(redis_server, mongodb_server):
         slow = SlowSink()
         databases = {"REDIS_URL": redis_server.url, "MONGODB_URI": mongodb_server.uri}
         with serve(BY_HAND, slow, **databases, **settings) as server:
-            pings = 1  # it has answered one
+            pings = 0
             while pings < PINGS:
                 pings += len(server.load(8, 0.1))
             yield slow, server.process, pings
