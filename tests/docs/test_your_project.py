@@ -77,15 +77,20 @@ def service(start, sink, tmp_path):
     return service
 
 
-def test_the_picture_is_what_the_viewer_shows(start, service, tmp_path):
+def test_the_viewer_shows_the_picture_and_advises_nothing_but_what_is_meant(start, service, tmp_path):
     [picture] = re.findall(r"^```\n(trace .*?)^```$", PAGE, re.M | re.S)
-    otlp = free_port()
-    viewer = start("-m", "viewer", VIEWER_OTLP_PORT=otlp, VIEWER_WEB_PORT=0, COLUMNS=80).wait_for_port(otlp)
+    otlp, web = free_port(), free_port()
+    viewer = start("-m", "viewer", VIEWER_OTLP_PORT=otlp, VIEWER_WEB_PORT=web, COLUMNS=80).wait_for_port(otlp)
     settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{otlp}", "OTEL_BSP_SCHEDULE_DELAY": 100}
     url = f"{service(**settings).url}/book/7"
     caller = start("caller.py", cwd=tmp_path, OTEL_SERVICE_NAME="caller", BOOK_URL=url, **settings)
     assert (caller.wait(), caller.out) == (0, '{"title":"The Castle","copies":2}\n')
     wait_until(lambda: shape(picture) in shape(viewer.out), "the picture of the page")
+    api = f"http://127.0.0.1:{web}"
+    [trace] = requests.get(f"{api}/api/v3/trace-summaries", timeout=30).json()["summaries"]
+    [piece] = requests.get(f"{api}/viewer/advice/{trace['traceId']}", timeout=30).json()["advice"]
+    assert piece["rule"] == "outlives"
+    assert re.match("“remember” begins .* right for a streamed answer, or work that is put off;", piece["text"])
 
 
 def test_the_middleware_has_a_span_for_what_no_view_gets_and_for_what_raises(service, sink):
