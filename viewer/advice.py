@@ -371,7 +371,7 @@ def outlives(scene: Scene) -> Iterator[Finding]:
         is_queued = {node.kind, parent.kind} & {PRODUCER, CONSUMER}
         if late > (MS if is_coarse else US) and node.resource == parent.resource and not is_queued:
             problem = f"{called(node)} begins {late / MS:,.3f} ms after its parent {called(parent)} has ended"
-            remedy = "right for a streamed answer; else end the parent later, or link to it instead"
+            remedy = "right for a streamed answer or work that is put off; else end the parent later, or link to it"
             yield Finding(node, problem, remedy, "docs/experiments.md#12-a-streamed-answer")
 
 

@@ -1,11 +1,15 @@
 """docs/your-project.md shows programs that work: they stand in tests/docs/your_project/, and what it says is tried."""
 
 import asyncio
+import contextlib
 import contextvars
+import queue
 import re
 import shutil
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import fastapi
@@ -42,7 +46,7 @@ def test_the_blocks_of_the_page_are_the_program(name):
 
 
 def test_every_block_of_python_on_the_page_is_a_program():
-    assert PAGE.count("```python") == len(PROGRAMS)
+    assert PAGE.count("```python") == len(PROGRAMS) + 1  # and the call of a database
 
 
 def test_the_commands_of_the_page_start_these_programs():
@@ -77,15 +81,20 @@ def service(start, sink, tmp_path):
     return service
 
 
-def test_the_picture_is_what_the_viewer_shows(start, service, tmp_path):
+def test_the_viewer_shows_the_picture_and_advises_nothing_but_what_is_meant(start, service, tmp_path):
     [picture] = re.findall(r"^```\n(trace .*?)^```$", PAGE, re.M | re.S)
-    otlp = free_port()
-    viewer = start("-m", "viewer", VIEWER_OTLP_PORT=otlp, VIEWER_WEB_PORT=0, COLUMNS=80).wait_for_port(otlp)
+    otlp, web = free_port(), free_port()
+    viewer = start("-m", "viewer", VIEWER_OTLP_PORT=otlp, VIEWER_WEB_PORT=web, COLUMNS=80).wait_for_port(otlp)
     settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{otlp}", "OTEL_BSP_SCHEDULE_DELAY": 100}
     url = f"{service(**settings).url}/book/7"
     caller = start("caller.py", cwd=tmp_path, OTEL_SERVICE_NAME="caller", BOOK_URL=url, **settings)
     assert (caller.wait(), caller.out) == (0, '{"title":"The Castle","copies":2}\n')
     wait_until(lambda: shape(picture) in shape(viewer.out), "the picture of the page")
+    api = f"http://127.0.0.1:{web}"
+    [trace] = requests.get(f"{api}/api/v3/trace-summaries", timeout=30).json()["summaries"]
+    [piece] = requests.get(f"{api}/viewer/advice/{trace['traceId']}", timeout=30).json()["advice"]
+    assert piece["rule"] == "outlives"
+    assert re.match("“remember” begins .* right for a streamed answer or work that is put off;", piece["text"])
 
 
 def test_the_middleware_has_a_span_for_what_no_view_gets_and_for_what_raises(service, sink):
@@ -110,6 +119,36 @@ def test_the_middleware_has_a_span_for_what_no_view_gets_and_for_what_raises(ser
         ("GET /book/{number}", 500, "ERROR"),
     }
     assert [span.attributes["error.type"] for span in spans if span.status == "ERROR"] == ["ZeroDivisionError"]
+
+
+STARLETTE = """
+from starlette.applications import Starlette
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+
+async def view(request):
+    return PlainTextResponse(str(1 // (request.path_params["number"] - 3)))
+
+
+app = Starlette(routes=[Route("/book/{number:int}", view)])
+"""
+
+
+def test_starlette_takes_the_same_middleware(service, sink):
+    [line] = re.findall(r"`(app\.add_middleware\(.*?\))`", PAGE)
+    last = '    """Note down, after the answer, that somebody asked."""\n    await asyncio.sleep(0.01)\n'
+    url = service({last: f"{last}\n{STARLETTE}{line}\n"}, OTEL_BSP_SCHEDULE_DELAY=100).url
+    for path in ("/book/7", "/book/3", "/nothing"):
+        requests.get(url + path, headers=CALLER, timeout=30)
+    spans = sink.wait_for(3)
+    assert {span.parent_id for span in spans} == {"b7ad6b7169203331"}
+    assert {(span.name, span.attributes["http.response.status_code"], span.status) for span in spans} == {
+        ("GET /book/{number:int}", 200, "UNSET"),
+        ("GET /book/{number:int}", 500, "ERROR"),
+        ("GET", 404, "UNSET"),
+    }
 
 
 def test_with_fastapis_own_spans_a_request_has_two_of_kind_server_whose_scopes_differ(service, sink):
@@ -381,6 +420,81 @@ def test_a_consumer_keeps_the_parent_that_it_was_started_with_unless_it_has_a_co
     assert "asyncio.create_task(consume(), context=contextvars.Context())" in PAGE
     run(main(context=contextvars.Context()))
     assert not keeps_the_parent(spans)
+
+
+def test_a_thread_that_reads_a_queue_is_handed_the_context_with_each_item(spans):
+    jobs = queue.Queue()
+
+    @spans.tracer.start_as_current_span("work")
+    def work(item):
+        assert item == "a book"
+
+    def read():
+        context, item = jobs.get()
+        context.run(work, item)
+
+    for line in ("jobs.put((copy_context(), item))", "context, item = jobs.get()", "context.run(work, item)"):
+        assert f"`{line}`" in PAGE
+    reader = threading.Thread(target=read)
+    reader.start()
+    with spans.tracer.start_as_current_span("outer"):
+        jobs.put((contextvars.copy_context(), "a book"))
+    reader.join()
+    assert keeps_the_parent(spans)
+
+
+def test_a_call_of_a_database_has_a_span_and_says_what_went_wrong(spans):
+    [block] = re.findall(r"^```python\n(def find_title.*?)^```$", PAGE, re.M | re.S)
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        names = {"sqlite3": sqlite3, "SpanKind": SpanKind, "tracer": spans.tracer, "database": database}
+        exec(block, names)
+        with pytest.raises(sqlite3.OperationalError):
+            names["find_title"](7)
+        failed = spans()["SELECT books"]
+        assert (failed.status.status_code.name, failed.attributes["error.type"]) == ("ERROR", "OperationalError")
+        database.execute("CREATE TABLE books (number, title)")
+        database.execute("INSERT INTO books VALUES (7, 'The Castle')")
+        assert [names["find_title"](number) for number in (7, 8)] == ["The Castle", None]
+    span = spans()["SELECT books"]
+    assert (span.kind, span.status.status_code.name) == (SpanKind.CLIENT, "UNSET")
+    attributes = {"db.system.name": "sqlite", "db.operation.name": "SELECT", "db.collection.name": "books"}
+    assert span.attributes == attributes
+
+
+def test_http_server_tells_its_status_code_to_send_response_and_answers_nothing_when_a_view_raises():
+    class Handler(BaseHTTPRequestHandler):
+        def send_response(self, code, message=None):
+            self.code = code
+            codes.append(self.code)
+            super().send_response(code, message)
+
+        def do_GET(self):
+            if self.path == "/raises":
+                raise ValueError
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    class Server(HTTPServer):
+        def handle_error(self, *_):
+            pass
+
+    codes = []
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}"
+            assert requests.get(url, timeout=30).status_code == 204
+            assert requests.post(url, timeout=30).status_code == 501
+            with pytest.raises(requests.ConnectionError):
+                requests.get(f"{url}/raises", timeout=30)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert codes == [204, 501]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,13 @@ tracer = get_tracer("caller")
 
 async def get_book(url):
     """Print what the service at `url` (str) says. Raises httpx.HTTPError."""
-    attributes = {"http.request.method": "GET", "url.full": url}
+    server = httpx.URL(url)
+    attributes = {
+        "http.request.method": "GET",
+        "url.full": url,
+        "server.address": server.host,
+        "server.port": server.port or (443 if server.scheme == "https" else 80),
+    }
     with tracer.start_as_current_span("GET", kind=SpanKind.CLIENT, attributes=attributes) as span:
         carrier = {}
         TraceContextTextMapPropagator().inject(carrier)

@@ -31,6 +31,8 @@ async def trace_request(request, call_next):
         "http.request.method": request.method,
         "url.scheme": request.scope["scheme"],
         "url.path": request.scope["path"],
+        "server.address": request.url.hostname,
+        "server.port": request.url.port or (443 if request.url.scheme == "https" else 80),
     }
     with tracer.start_as_current_span(request.method, context=ctx, kind=SpanKind.SERVER, attributes=attributes) as span:
         try:
