@@ -47,7 +47,7 @@ class Server:
         return time.perf_counter() - began
 
     def is_warm(self, connection: http.client.HTTPConnection) -> bool:
-        """Return whether a ping that nobody samples goes well. The first connects to the databases, which may time out."""
+        """Return whether a ping that nobody samples goes well. The first has to connect to the databases."""
         connection.request("GET", "/ping", headers={"traceparent": f"00-{1:032x}-{1:016x}-00"})
         answer = connection.getresponse()
         answer.read()
