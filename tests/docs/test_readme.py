@@ -107,7 +107,8 @@ def test_the_small_mongodb_starts_twice_on_a_machine_and_ends_without_a_word(tmp
         for name in "one clone", "another":
             port = free_port()
             terminals.append(stack.enter_context(in_terminal(5, tmp_path / name, ("27017 ", "27017 -p PORT "), port)))
-            client = stack.enter_context(MongoClient(port=port, connectTimeoutMS=1000))
+            # As it is closed it looks for its server, which is gone by then: not for the usual 30 s.
+            client = stack.enter_context(MongoClient(port=port, serverSelectionTimeoutMS=3000))
             assert client["opentelemetry-tests"]["tests"].find_one() is None
         for terminal in terminals:
             os.killpg(terminal.pid, signal.SIGINT)  # Ctrl+C, with a client connected
