@@ -125,7 +125,7 @@ def test_a_link_in_its_place_is_not_emptied(folder):
 def test_without_a_package_index_it_says_in_one_line_that_it_needs_one(folder):
     settings = {"PIP_INDEX_URL": f"http://127.0.0.1:{free_port()}", "PIP_RETRIES": 1, "PIP_CONFIG_FILE": "/dev/null"}
     with make(folder, "demo", PYTHON=sys.executable, **settings, PIP_FIND_LINKS=None, PIP_NO_INDEX=None) as process:
-        assert process.wait(60) != 0
+        assert process.wait(100) != 0
         said = [line for line in process.err.splitlines() if not line.startswith("make")]
     assert said == ["Filling .venv needs a package index, PyPI or the one that pip is told, and none answers."]
 
