@@ -11,7 +11,7 @@ import requests
 
 from beyond.settings import get_options
 
-LAST_EXPORT = 2  # seconds that it may take
+LAST_EXPORT = 2  # seconds that the last export may take
 
 
 def send_the_rest_at_exit(processor):
@@ -19,7 +19,7 @@ def send_the_rest_at_exit(processor):
 
     A signal that somebody has taken stays theirs: gunicorn's, nohup's.
     """
-    atexit.register(send_the_rest, processor)  # the last one registered runs first: before the provider's own
+    atexit.register(send_the_rest, processor)  # it runs before the SDK's own exit handler, which was registered earlier
     if threading.current_thread() is threading.main_thread():  # only this one may take signals
         for name in "SIGTERM", "SIGHUP":
             number = getattr(signal, name, None)  # Windows has no SIGHUP
@@ -34,15 +34,15 @@ def leave(number, frame):
 
 
 def send_the_rest(processor):
-    """Give the last export 2 s, where the SDK would take up to 10.
+    """Give the last export 2 s. Without a backend the SDK alone would keep its user waiting for up to 10.
 
-    BatchSpanProcessor.shutdown() takes no timeout (opentelemetry-python #4623), so this does what it does. Where
-    its private names are gone, the SDK leaves in its own way.
+    BatchSpanProcessor.shutdown() takes no timeout yet (opentelemetry-python #4623), so this needs two private names.
+    Where an SDK has others, nothing happens here, and its own exit handler sends the rest in its own time.
     """
     with suppress(AttributeError):
-        exporter, batches = processor.span_exporter, processor._batch_processor
-        exporter._timeout = min(exporter._timeout, LAST_EXPORT)  # so that it says itself why it gave up
-        batches.shutdown(timeout_millis=1000 * LAST_EXPORT + 200)  # an export may be under way
+        exporter = processor.span_exporter
+        exporter._timeout = min(exporter._timeout, LAST_EXPORT)  # of the last export, with all its tries
+        processor._batch_processor.shutdown(timeout_millis=1000 * LAST_EXPORT + 200)  # of that, and one under way
 
 
 def repeat_until_ctrl_c(send_requests, url):
