@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from beyond.conventions import get_class_name, http_client_attributes
-from beyond.leaving import repeat_until_ctrl_c
+from beyond.pinging import repeat_until_ctrl_c
 from beyond.settings import check_http_url, read_setting
 from common import get_tracer
 

@@ -29,8 +29,9 @@ def get_otlp_exporter():
 def get_tracer(name=__name__):
     """Return a tracer; `name` (str) is the instrumentation scope: the part of the program that made a span."""
     if not isinstance(trace.get_tracer_provider(), TracerProvider):  # the first call sets up tracing
+        # A name given to create() wins over that of the environment, so look there first.
         name_in_environment = OTELResourceDetector().detect().attributes.get(SERVICE_NAME)
-        resource = Resource.create({SERVICE_NAME: name_in_environment or "test-py-manual-otlp"})  # this one wins
+        resource = Resource.create({SERVICE_NAME: name_in_environment or "test-py-manual-otlp"})
         provider = TracerProvider(resource=resource)
         processor = BatchSpanProcessor(get_otlp_exporter())
         provider.add_span_processor(processor)

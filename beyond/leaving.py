@@ -4,14 +4,10 @@ import atexit
 import signal
 import sys
 import threading
-import time
 from contextlib import suppress
 
-import requests
-
-from beyond.settings import get_options
-
-LAST_EXPORT = 2  # seconds that the last export may take
+LAST_EXPORT = 2  # seconds that the last export may take, with all its tries
+MARGIN = 0.2  # seconds more, in which the exporter can say why it gave up
 
 
 def send_the_rest_at_exit(processor):
@@ -41,26 +37,5 @@ def send_the_rest(processor):
     """
     with suppress(AttributeError):
         exporter = processor.span_exporter
-        exporter._timeout = min(exporter._timeout, LAST_EXPORT)  # of the last export, with all its tries
-        processor._batch_processor.shutdown(timeout_millis=1000 * LAST_EXPORT + 200)  # of that, and one under way
-
-
-def repeat_until_ctrl_c(send_requests, url):
-    """Call `send_requests(url)` until Ctrl+C, or as the command line says, and tell of what failed.
-
-    Return the exit status (int): 0 when every ping went well, else 1.
-    """
-    options = get_options()
-    pings = failures = 0
-    with suppress(KeyboardInterrupt, SystemExit):  # Ctrl+C, and the signals that leave() handles
-        while pings != options.count:  # which is None for ever
-            if pings:
-                time.sleep(options.interval)
-            try:
-                send_requests(url)
-            except requests.RequestException as error:
-                print(f"Request to {url} failed: {error}", file=sys.stderr)
-                failures += 1
-            pings += 1
-    print(f"{pings} {'ping' if pings == 1 else 'pings'}, {failures} failed")
-    return 1 if failures else 0
+        exporter._timeout = min(exporter._timeout, LAST_EXPORT)
+        processor._batch_processor.shutdown(timeout_millis=1000 * (LAST_EXPORT + MARGIN))

@@ -1,9 +1,8 @@
-"""Our own environment variables, the client's command line, and what is said at the start.
+"""Our own environment variables, and what is said at the start.
 
 The variables of OpenTelemetry are the SDK's affair: what it says of a bad one is what the user reads.
 """
 
-import argparse
 import os
 import sys
 from urllib.parse import urlsplit
@@ -51,12 +50,3 @@ def say_where_traces_go(service_name):
         print("Tracing is off: OTEL_SDK_DISABLED is set.", file=sys.stderr)
         return
     print(f"Traces of {service_name} go to {redact(get_endpoint())}", file=sys.stderr)
-
-
-def get_options():
-    """Return the client's command line: `count` (int, or None for ever) and `interval` (float, seconds)."""
-    parser = argparse.ArgumentParser(description="Ping the server at DESTINATION_URL, in one trace with it.")
-    parser.add_argument("ignored", nargs="*", metavar="test", help="has no effect, as in the post")
-    parser.add_argument("--count", type=int, metavar="N", help="stop after N pings (default: never)")
-    parser.add_argument("--interval", type=float, default=5, metavar="SECONDS", help="between pings (default: 5)")
-    return parser.parse_args()

@@ -186,7 +186,7 @@ import os, signal
 def state():
     return dict(os.environ), [signal.getsignal(number) for number in signal.valid_signals()]
 before = state()
-import common, beyond.conventions, beyond.databases, beyond.leaving, beyond.settings
+import common, beyond.conventions, beyond.databases, beyond.leaving, beyond.pinging, beyond.settings
 assert state() == before
 """
 
