@@ -1,5 +1,6 @@
 """docs/build.md is true: each solution is applied, the programs started, and the lesson says what the page shows."""
 
+import contextlib
 import re
 import shutil
 import signal
@@ -58,7 +59,7 @@ class Build(Experiment):
     def start_again(self, number):
         """End the programs, and start them with all that has been exported up to a step."""
         for process in self.programs[-2:]:
-            process.stop(signal.SIGINT)
+            self.end(process)
         for terminal, program in ((4, "server"), (5, "client")):
             commands = [block for text in SECTIONS[: number + 1] for block in blocks(text)]
             typed = "".join(block for block in commands if block.startswith(f"# terminal {terminal}\n"))
@@ -66,6 +67,14 @@ class Build(Experiment):
             self.programs.append(Process.python(f"mine/{program}.py", env=env, cwd=self.folder))
             if program == "server":
                 self.programs[-1].wait_for_port(self.settings["SERVER_PORT"])
+
+    def end(self, process):
+        """Press Ctrl+C, and once more after a while: without beyond/leaving.py the last export may take its time."""
+        process.send(signal.SIGINT)
+        with contextlib.suppress(AssertionError):
+            process.wait(15)
+        if process.returncode is None:
+            process.stop(signal.SIGINT)
 
     def see(self, text):
         """Wait until terminal 1 shows what a part of the page does."""
