@@ -79,6 +79,17 @@ class Page:
         """What is said in the rows of the waterfall besides name and service."""
         return self.rows.locator(".note")
 
+    def colours_of_the_overview(self):
+        """The colours that are drawn in it, as `red,green,blue`."""
+        return self.page.locator("#overview canvas").evaluate(
+            """canvas => {
+                const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+                const seen = new Set();
+                for (let i = 0; i < data.length; i += 4) if (data[i + 3] === 255) seen.add(data.slice(i, i + 3).join());
+                return [...seen];
+            }"""
+        )
+
     def pane(self):
         return self.page.locator("#pane")
 

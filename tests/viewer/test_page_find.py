@@ -239,14 +239,7 @@ def test_dragging_over_the_overview_zooms(trace):
 
 def test_the_overview_has_the_colours_of_the_services_and_of_errors(trace):
     page = trace(wide(40), request(*(span("bad", parent=1, start=n, end=200, failed=True) for n in range(40))))
-    colours = page.locator("#overview canvas").evaluate(
-        """canvas => {
-            const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-            const seen = new Set();
-            for (let i = 0; i < data.length; i += 4) if (data[i + 3] === 255) seen.add(data.slice(i, i + 3).join());
-            return [...seen];
-        }"""
-    )
+    colours = page.colours_of_the_overview()
     assert "179,35,26" in colours  # --bad
     assert len(colours) >= 2
 

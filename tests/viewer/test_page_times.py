@@ -117,14 +117,7 @@ def test_the_critical_path_is_marked_in_the_bars_and_told_in_the_pane(trace):
 def test_the_critical_path_of_a_big_trace_stands_out_in_the_overview(trace):
     page = trace(wide(200))
     ink = page.evaluate("getComputedStyle(document.documentElement).color.match(/\\d+/g).slice(0, 3).join()")
-    colours = page.locator("#overview canvas").evaluate(
-        """canvas => {
-            const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-            const seen = new Set();
-            for (let i = 0; i < data.length; i += 4) if (data[i + 3] === 255) seen.add(data.slice(i, i + 3).join());
-            return [...seen];
-        }"""
-    )
+    colours = page.colours_of_the_overview()
     assert ink in colours
 
 
