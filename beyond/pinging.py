@@ -19,12 +19,12 @@ def repeat_until_ctrl_c(send_requests, url):
         while pings != options.count:  # where that is None: for ever
             if pings:
                 time.sleep(options.interval)
+            pings += 1
             try:
                 send_requests(url)
             except requests.RequestException as error:
+                failures += 1  # before it is told: whoever then presses Ctrl+C finds it counted
                 print(f"Request to {url} failed: {error}", file=sys.stderr)
-                failures += 1
-            pings += 1
     print(f"{pings} {'ping' if pings == 1 else 'pings'}, {failures} failed")
     return 1 if failures else 0
 
