@@ -169,10 +169,8 @@ def no_client(scene: Scene) -> Iterator[Finding]:
 
 def two_servers(scene: Scene) -> Iterator[Finding]:
     """Semantic conventions, "HTTP server span": it stands for one request, which has no other."""
-    pairs, beside = (
-        [],
-        defaultdict(lambda: defaultdict(list)),
-    )  # the inner and the outer; parent and call -> scope -> spans
+    pairs = []  # the inner and the outer
+    beside = defaultdict(lambda: defaultdict(list))  # parent and call -> scope -> spans
     for node in scene.nodes:
         if node.kind == SERVER and node.has_times:
             pairs += [(node, each) for each in above(node)]
@@ -356,10 +354,9 @@ def name(scene: Scene) -> Iterator[Finding]:
             found = IN_PATH.search(path[1])
         if found:
             value = short(found[1] if found.re is LITERAL else found[0])
+            problem = f"{called(node)} has a value in its name, {value}"
             remedy = "name it after the kind of operation, and make an attribute of what varies"
-            yield Finding(
-                node, f"{called(node)} has a value in its name, {value}", remedy, "docs/your-own.md#cardinality"
-            )
+            yield Finding(node, problem, remedy, "docs/your-own.md#cardinality")
 
 
 def outlives(scene: Scene) -> Iterator[Finding]:
@@ -397,11 +394,8 @@ def missing_parent(scene: Scene) -> Iterator[Finding]:
         parent_id = node.span.parent_span_id
         if node.is_root or parent_id in ids:
             continue
-        where, remedy, see = (
-            "",
-            "it still runs, was lost, or went elsewhere",
-            "5-make-up-a-traceparent-and-find-your-id",
-        )
+        where, see = "", "5-make-up-a-traceparent-and-find-your-id"
+        remedy = "it still runs, was lost, or went elsewhere"
         if node.span.flags & 0x300 == 0x300:
             where, remedy = " of another process", "have that send its spans here too"
         elif node.span.flags & 0x100:

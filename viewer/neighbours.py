@@ -79,14 +79,16 @@ def other_half(fact: Fact, halves: dict[int, list[Fact]]) -> Fact | None:
     for margin in (MS, S):
         found = [each for each in halves[SERVER if fact.kind == CLIENT else CLIENT] if fit(fact, each, margin)]
         if found:
-            inner = [
-                a for a in found for b in found if runs_in(a, b) and a.scope != b.scope and a.resource == b.resource
-            ]
-            outer = [each for each in found if each not in inner]
+            outer = [each for each in found if not any(is_within(each, other) for other in found)]
             near = [each for each in chain(*halves.values()) if runs_in(each, fact, 5 * S)]
             is_clear = margin == MS or len(near) == 1 + len(found)
             return outer[0] if is_clear and len(outer) == 1 else None
     return None
+
+
+def is_within(one: Fact, other: Fact) -> bool:
+    """Return whether a span of the same resource, but another scope, runs within the time of another."""
+    return runs_in(one, other) and one.scope != other.scope and one.resource == other.resource
 
 
 def fit(one: Fact, other: Fact, margin: int) -> bool:
