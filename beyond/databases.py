@@ -1,7 +1,5 @@
 """The two databases: a client for each, bounded in time, and the attributes of its spans."""
 
-from contextlib import suppress
-
 import redis
 from opentelemetry.semconv.attributes.db_attributes import (
     DB_COLLECTION_NAME,
@@ -11,10 +9,6 @@ from opentelemetry.semconv.attributes.db_attributes import (
 )
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
-from pymongo.uri_parser import parse_uri
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from beyond.conventions import leave_out_none
 from beyond.settings import read_setting
@@ -39,8 +33,8 @@ def connect_to_redis():
 
 
 def make_redis_client(url):
-    """Return a client that waits 1 s for a connection and 1 s for an answer, and does not try again."""
-    return redis.Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1, retry=Retry(NoBackoff(), 0))
+    """Return a client that waits 1 s for a connection and 1 s for an answer. Made from a URL, it does not try again."""
+    return redis.Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1)
 
 
 def connect_to_mongodb():
@@ -61,9 +55,7 @@ def connect_to_mongodb():
 
 
 def make_mongo_client(uri):
-    """Return a client that gives up within 2 s, and the host (str) and port (int) that it asks first."""
+    """Return a client that gives up within 2 s, and the host (str) and port (int) of one of its servers."""
     client = MongoClient(uri, connect=False, connectTimeoutMS=1000, timeoutMS=2000, retryReads=False)
-    host = port = None
-    with suppress(PyMongoError):  # of mongodb+srv://, for which it asks DNS
-        host, port = parse_uri(uri)["nodelist"][0]  # a unix socket has no port
+    host, port = min(client.topology_description.server_descriptions())  # of a unix socket the port is None
     return client, host, port

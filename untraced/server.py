@@ -14,15 +14,12 @@ import string
 import redis
 from flask import Flask, Response
 from pymongo import MongoClient
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 app = Flask(__name__)
 redis_client = redis.Redis.from_url(
     os.environ.get("REDIS_URL", "redis://localhost:6379/0"),
     socket_connect_timeout=1,
     socket_timeout=1,
-    retry=Retry(NoBackoff(), 0),
 )
 mongo_client = MongoClient(
     os.environ.get("MONGODB_URI", "mongodb://localhost:27017"),
