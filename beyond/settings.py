@@ -7,8 +7,6 @@ import os
 import sys
 from urllib.parse import urlsplit
 
-from beyond.conventions import redact
-
 
 def read_setting(variable, default, read):
     """Return `read(value)` of an environment variable, or of `default` (str) where it is empty or not set.
@@ -37,16 +35,9 @@ def check_port(text):
     return port
 
 
-def get_endpoint():
-    """Return where to send traces (str): where the environment says (specification, "OTLP Exporter"), or by default."""
-    default = "https://ingest.lightstep.com:443" if os.environ.get("LS_ACCESS_TOKEN") else "http://localhost:4317"
-    endpoint = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
-    return endpoint or default
-
-
-def say_where_traces_go(service_name):
-    """Say on stderr which service (str) sends its traces where."""
+def say_where_traces_go(service_name, endpoint):
+    """Say on stderr which service (str) sends its traces to which endpoint (str)."""
     if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         print("Tracing is off: OTEL_SDK_DISABLED is set.", file=sys.stderr)
         return
-    print(f"Traces of {service_name} go to {redact(get_endpoint())}", file=sys.stderr)
+    print(f"Traces of {service_name} go to {endpoint}", file=sys.stderr)
