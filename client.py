@@ -28,7 +28,7 @@ def send_requests(url):
         TraceContextTextMapPropagator().inject(carrier)
         print(carrier, file=sys.stderr)  # {'traceparent': '00-<trace id>-<span id>-<flags>'}
         try:
-            res = requests.get(url, headers=carrier, timeout=5)
+            res = requests.get(url, headers=carrier, timeout=5)  # all of it: tracestate too
         except Exception as error:
             span.set_attribute(ERROR_TYPE, get_class_name(error))
             raise  # the SDK records the exception that leaves the block, and sets the status ERROR
@@ -42,4 +42,4 @@ def send_requests(url):
 
 if __name__ == "__main__":
     url = read_setting("DESTINATION_URL", "http://localhost:8081/ping", check_http_url)
-    sys.exit(repeat_until_ctrl_c(send_requests, url))  # with 1 when a ping failed, else 0
+    sys.exit(repeat_until_ctrl_c(send_requests, url))  # every 5 s; with 1 when a ping failed, else 0

@@ -3,7 +3,6 @@
 import atexit
 import signal
 import sys
-import threading
 from contextlib import suppress
 
 LAST_EXPORT = 2  # seconds that the last export may take, with all its tries
@@ -16,7 +15,7 @@ def send_the_rest_at_exit(processor):
     A signal that somebody has taken stays theirs: gunicorn's, nohup's.
     """
     atexit.register(send_the_rest, processor)  # it runs before the SDK's own exit handler, which was registered earlier
-    if threading.current_thread() is threading.main_thread():  # only this one may take signals
+    with suppress(ValueError):  # raised in any thread but the main one, which alone may take signals
         for name in "SIGTERM", "SIGHUP":
             number = getattr(signal, name, None)  # Windows has no SIGHUP
             if number and signal.getsignal(number) == signal.SIG_DFL:
@@ -30,7 +29,7 @@ def leave(number, frame):
 
 
 def send_the_rest(processor):
-    """Give the last export 2 s. Without a backend the SDK alone would keep its user waiting for up to 10.
+    """Give the last export 2 s. Without a backend the SDK alone would keep its user waiting for 6 to 30.
 
     BatchSpanProcessor.shutdown() takes no timeout yet (opentelemetry-python #4623), so this needs two private names.
     Where an SDK has others, nothing happens here, and its own exit handler sends the rest in its own time.

@@ -23,7 +23,7 @@ def repeat_until_ctrl_c(send_requests, url):
             try:
                 send_requests(url)
             except requests.RequestException as error:
-                failures += 1  # before it is told: whoever then presses Ctrl+C finds it counted
+                failures += 1
                 print(f"Request to {url} failed: {error}", file=sys.stderr)
     print(f"{pings} {'ping' if pings == 1 else 'pings'}, {failures} failed")
     return 1 if failures else 0
