@@ -95,8 +95,10 @@ def test_the_pictures_are_what_the_viewer_shows(start, redis_server, tmp_path):
     wait_until(ordered, "the three pictures of the page", seconds=60)
 
 
-def test_the_limit_of_the_page_cuts_a_long_attribute(client, sink):
-    [(name, limit)] = re.findall(r"`(OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT)=(\d+)` cuts it", PAGE)
+def test_the_limit_of_the_page_cuts_long_attributes_those_of_exceptions_too(client, sink):
+    [(name, limit)] = re.findall(r"`(OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT)=(\d+)` cuts attributes", PAGE)
     url = f"http://127.0.0.1:{free_port()}/{'x' * 10_000}"
     client("--count", 1, DESTINATION_URL=url, **{name: limit}).wait()
-    assert len(sink.wait_for(1)[0].attributes["url.full"]) == int(limit)
+    [span] = sink.wait_for(1)
+    [(_, exception)] = span.events
+    assert len(span.attributes["url.full"]) == len(exception["exception.message"]) == int(limit)

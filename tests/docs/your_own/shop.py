@@ -35,6 +35,9 @@ def order(item):
             span.set_attribute(ERROR_TYPE, get_class_name(error))
             raise
         span.set_attribute(HTTP_RESPONSE_STATUS_CODE, response.status_code)
+        if response.status_code >= 500:  # nothing was raised, so the status is ours to set
+            span.set_attribute(ERROR_TYPE, str(response.status_code))
+            span.set_status(StatusCode.ERROR)
         return response
 
 

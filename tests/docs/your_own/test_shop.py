@@ -71,6 +71,13 @@ def test_no_answer_about_the_price_is_an_error_of_both_spans(order, monkeypatch)
     }
 
 
+def test_an_answer_of_500_or_more_is_an_error_without_an_exception(order, monkeypatch):
+    monkeypatch.setattr(shop, "take_order", lambda item: ("Busy.\n", 503))
+    _, spans = order("apple")
+    span = spans["/order/<item>"]
+    assert (span.status.status_code, span.attributes["error.type"], span.events) == (StatusCode.ERROR, "503", ())
+
+
 def test_the_worker_links_to_the_order_and_is_in_a_trace_of_its_own(order, spans):
     order("pear")
     worker.process_order(shop.redis_client.lpop("orders"))
