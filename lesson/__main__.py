@@ -42,7 +42,7 @@ class Teacher:
         """Return how far the programs are, and what to do next (str)."""
         lines = [f"{len(self.holding)} of {len(STEPS)} steps hold"]
         if self.lost:
-            lines[0] += f"; lost again: {', '.join(map(str, sorted(self.lost)))}"
+            lines[0] += f"; lost again: step {' and step '.join(map(str, sorted(self.lost)))}"
         for number, step in enumerate(STEPS, 1):
             if number not in self.holding:
                 place = f"docs/build.md#{number}-{step.title.lower().replace(' ', '-')}"

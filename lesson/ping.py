@@ -17,9 +17,14 @@ def has_exception(span):
     return any(event.name == "exception" for event in span.span.events)
 
 
-def is_call(span):
-    """Return whether a span asks a server, and not a database."""
-    return kind_of(span) == "CLIENT" and not any(name.startswith("db.") for name in span.attributes)
+def is_of_database(span):
+    """Return whether a span stands for a call of a database."""
+    return any(name.startswith("db.") for name in span.attributes)
+
+
+def same(one, other):
+    """Return whether two spans have one name, and come from one program."""
+    return (one.service, one.name) == (other.service, other.name)
 
 
 class Ping:
@@ -40,16 +45,19 @@ class Ping:
         if self.client and self.client.get(CODE):
             self.seen_client = self.client
         self.seen_server = self.server or self.seen_server
+        if self.client and self.seen_server and same(self.client, self.seen_server):
+            self.seen_server = None  # it was the client's all the time, of the wrong kind
 
     def _find_server(self):
-        for span in self.spans:
+        spans = [span for span in self.spans if span is not self.root or not self._is_clients(span)]
+        for span in spans:
             if kind_of(span) == "SERVER":
                 return span
-        for span in self.spans:
+        for span in spans:
             if span.parent and span.parent.service != span.service:
                 return span
         root, seen = self.root, self.seen_server
-        if not root or kind_of(root) == "CLIENT" or self._is_clients(root):
+        if root not in spans or is_of_database(root):
             return None
         return root if not seen or seen.name == root.name else None  # not what lost its parent in the server
 
@@ -58,10 +66,14 @@ class Ping:
             return self.server.parent
         if not self.root or not self._is_clients(self.root):
             return None
-        return next(filter(is_call, self.spans), self.root)
+        calls = (span for span in self.spans if kind_of(span) == "CLIENT" and not is_of_database(span))
+        return next(calls, self.root)
 
     def _is_clients(self, root):
-        """Whether the client made this span, as far as one can tell of one that says little."""
-        if kind_of(root) != "INTERNAL":
-            return is_call(root)
-        return not self.seen_client or self.seen_client.name == root.name
+        """Whether the client made this span, as far as one can tell: it may say little, and its kind may be wrong."""
+        seen = self.seen_client
+        if root.get("http.route") or is_of_database(root):
+            return False
+        if kind_of(root) == "CLIENT" and (not seen or seen.service == root.service):
+            return True
+        return root.name == seen.name if seen else "/" not in root.name  # a server's is named after its route

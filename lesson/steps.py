@@ -4,11 +4,12 @@ A check looks at a Ping. It returns what is wrong, and what to do (str), which i
 trace cannot show whether it does, that is an Unseen.
 """
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
 from lesson.ping import CODE, ERROR_TYPE, has_exception, kind_of
-from viewer.advice import ERROR, called
+from viewer.advice import ERROR, called, short
 
 SYSTEM, COLLECTION = "db.system.name", "db.collection.name"
 OF_CLIENT = ["http.request.method", "url.full", "server.address", "server.port", CODE]
@@ -47,7 +48,7 @@ def it_says_what_it_is(ping):
     if kind_of(span) != "CLIENT":
         return f"{called(span)} is of the kind {kind_of(span)}. A span that asks another process is CLIENT."
     if lacking(span, OF_CLIENT) == [CODE] and (span.status == ERROR or ping.seen_client):
-        return Unseen(f"{called(span)} had no answer. Is the server running?")
+        return Unseen(f"{called(span)} has no {CODE}. Set it inside of the block. Or is the server not running?")
     return say_of_attributes(span, OF_CLIENT)
 
 
@@ -62,7 +63,7 @@ def the_server_has_one_too(ping):
         return FAILED
     route = span.get("http.route")
     if route and span.name not in (route, f"{span.get('http.request.method')} {route}"):
-        return f"{called(span)} is not named after its route, “{route}”."
+        return f"{called(span)} and its http.route, “{route}”, are not the same. Both are the route."
     return say_of_attributes(span, OF_SERVER)
 
 
@@ -94,6 +95,8 @@ def inside_the_server(ping):
         return FAILED
     systems = set()
     for outer in server.children:
+        if kind_of(outer) != "INTERNAL" and outer.children:
+            return f"{called(outer)} is of the kind {kind_of(outer)}. It asks nobody itself, and so is INTERNAL."
         if kind_of(outer) != "INTERNAL":
             return f"{called(outer)} is right below {called(server)}. Put an INTERNAL span between them."
         if not outer.children:
@@ -107,7 +110,7 @@ def inside_the_server(ping):
             if words := say_of_attributes(span, OF_DATABASE + [COLLECTION] * (span.get(SYSTEM) == "mongodb")):
                 return words
     absent = " and ".join(system for system in ("redis", "mongodb") if system not in systems)
-    return absent and f"Below {called(server)} nothing shows what it did with {absent}. Each wants two nested spans."
+    return absent and f"No span below {called(server)} has the {SYSTEM} {absent}. Each wants two nested spans."
 
 
 def when_it_fails(ping):
@@ -136,13 +139,16 @@ def when_it_fails(ping):
         if span.get(CODE) != "500":
             return f"The answer was 500, and {called(span)} does not have it as its {CODE}."
     if client.status != ERROR:
-        why = "No exception has left its block, so say it yourself, with StatusCode.ERROR and not a text."
+        why = "No exception leaves its block: say it yourself, inside of that, with StatusCode.ERROR and not a text."
         return f"The status of {called(client)} is not ERROR. {why}"
     for span in origin, server, client:
         if not span.get(ERROR_TYPE):
-            return f"{called(span)} is in error, and has no {ERROR_TYPE}."
-        if span.get(ERROR_TYPE).startswith("<"):
-            return f"The {ERROR_TYPE} of {called(span)} is {span.get(ERROR_TYPE)}. Give the name of the class alone."
+            return f"{called(span)} is in error, and has no {ERROR_TYPE}. Set it inside of the block."
+        if re.search(r"[\s<]", span.get(ERROR_TYPE)):
+            said = short(span.get(ERROR_TYPE))
+            return f"The {ERROR_TYPE} of {called(span)} is {said}. Give the name of the exception's class alone."
+    if client.get(ERROR_TYPE) != "500":
+        return f"The {ERROR_TYPE} of {called(client)} is {client.get(ERROR_TYPE)}. The answer failed: give its code."
     return ""
 
 
@@ -155,9 +161,14 @@ def say_of_attributes(span, names):
     """Return what is wrong with the attributes of a span, which should have these (list of str); empty when nothing."""
     if lacking(span, names):
         return f"{called(span)} has no {', no '.join(lacking(span, names))}."
-    address, port = span.get("server.address"), span.get("server.port")
-    if address.endswith(f":{port}"):
-        return f"The server.address of {called(span)} is {address}. Leave the port out."
+    for pair in span.span.attributes:
+        if pair.key in (CODE, "server.port") and pair.value.HasField("string_value"):
+            return f"The {pair.key} of {called(span)} is a text. Give a number."
+    address, port, url = span.get("server.address"), span.get("server.port"), span.get("url.full")
+    if address.endswith(f":{port}") or "/" in address:
+        return f"The server.address of {called(span)} is {address}. Give the host alone, without the port."
+    if url and "://" not in url:
+        return f"The url.full of {called(span)} is {short(url)}. It begins with http:// or https://."
     return ""
 
 

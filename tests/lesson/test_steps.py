@@ -152,16 +152,31 @@ HALF_RIGHT = {
     "an address with the port": (
         changed(CALL, attributes={"server.address": "localhost:8081"}),
         "3",
-        "The server.address of “client operation” is localhost:8081. Leave the port out.",
+        "The server.address of “client operation” is localhost:8081. Give the host alone, without the port.",
+    ),
+    "an address with the scheme": (
+        changed(CALL, attributes={"server.address": "http://localhost"}),
+        "3",
+        "The server.address of “client operation” is http://localhost.",
+    ),
+    "a number that is a text": (
+        changed(CALL, attributes={"server.port": "8081"}),
+        "3",
+        "The server.port of “client operation” is a text. Give a number.",
+    ),
+    "a path in place of a URL": (
+        changed(CALL, attributes={"url.full": "/ping"}),
+        "3",
+        "The url.full of “client operation” is /ping. It begins with http:// or https://.",
     ),
     "the server's kind is missing": (changed(VIEW, kind=1), "4", "“/ping” is of the kind INTERNAL."),
     "no route": (changed(VIEW, attributes={"http.route": None}), "4", "“/ping” has no http.route."),
-    "a name that is no route": (renamed(VIEW, "ping"), "4", "“ping” is not named after its route, “/ping”."),
-    "nothing inside": (only(CALL, VIEW), "6", "Below “/ping” nothing shows what it did with redis and mongodb."),
+    "a name that is no route": (renamed(VIEW, "ping"), "4", "“ping” and its http.route, “/ping”, are not the same."),
+    "nothing inside": (only(CALL, VIEW), "6", "No span below “/ping” has the db.system.name redis and mongodb."),
     "one database": (
         only(CALL, VIEW, "redis_integration", REDIS),
         "6",
-        "Below “/ping” nothing shows what it did with mongodb.",
+        "No span below “/ping” has the db.system.name mongodb.",
     ),
     "the outer span alone": (
         only(CALL, VIEW, "redis_integration", "pymongo_integration"),
@@ -178,6 +193,16 @@ HALF_RIGHT = {
         "6",
         "“pymongo_integration” is in “redis_integration”. It belongs right below “/ping”.",
     ),
+    "two spans of one database": (
+        changed("server pymongo operation", attributes={"db.system.name": "redis"}),
+        "6",
+        "No span below “/ping” has the db.system.name mongodb.",
+    ),
+    "the outer span is a call": (
+        changed("redis_integration", kind=OF_CLIENT),
+        "6",
+        "“redis_integration” is of the kind CLIENT. It asks nobody itself, and so is INTERNAL.",
+    ),
     "the database's kind is missing": (
         changed(REDIS, kind=0),
         "6",
@@ -191,7 +216,7 @@ HALF_RIGHT = {
     "the database's address with the port": (
         changed(REDIS, attributes={"server.address": "localhost:8081"}),
         "6",
-        "The server.address of “server redis operation” is localhost:8081. Leave the port out.",
+        "The server.address of “server redis operation” is localhost:8081. Give the host alone, without the port.",
     ),
     "no collection": (
         changed("server pymongo operation", attributes={"db.collection.name": None}),
@@ -230,11 +255,19 @@ HALF_FAILED = {
     "swallowed altogether": (HEALTHY, "Is it stopped already? Then something catches the exception: raise it."),
     "the client's status is a text, which does nothing": (
         changed(CALL, failed=False, of=FAILED),
-        "so say it yourself, with StatusCode.ERROR and not a text.",
+        "say it yourself, inside of that, with StatusCode.ERROR and not a text.",
     ),
     "a class in place of its name": (
         changed(REDIS, attributes={"error.type": "<class 'OSError'>"}, of=FAILED),
-        "The error.type of “server redis operation” is <class 'OSError'>. Give the name of the class alone.",
+        "The error.type of “server redis operation” is <class 'OSError'>. Give the name of the exception's class",
+    ),
+    "what the exception says in place of its class": (
+        changed(REDIS, attributes={"error.type": "Connection refused"}, of=FAILED),
+        "The error.type of “server redis operation” is Connection refused.",
+    ),
+    "a class in place of the answer's code": (
+        changed(CALL, attributes={"error.type": "HTTPError"}, of=FAILED),
+        "The error.type of “client operation” is HTTPError. The answer failed: give its code.",
     ),
     "no answer, and a status code as the error.type": (
         changed(CALL, failed=True, attributes={CODE: None, "error.type": "500"}, of=only(CALL)),
@@ -287,11 +320,28 @@ def test_each_side_counts_while_they_are_two_traces(pings, held, words, lesson):
     assert words in said
 
 
+@pytest.mark.parametrize("attributes", [{}, dict.fromkeys(HEALTHY[CALL]["attributes"])], ids=["right", "none"])
+def test_a_client_whose_span_was_of_the_kind_server_goes_on_when_that_is_mended(attributes, lesson):
+    said = lesson.look(changed(CALL, kind=OF_SERVER, attributes=attributes, of=only(CALL)))
+    words = "“client operation” is of the kind SERVER. A span that asks another process is CLIENT."
+    assert next_step(said) == ("3", words)
+    assert next_step(lesson.look(only(CALL)))[0] == "4"
+
+
+@pytest.mark.parametrize(
+    "attributes", [{}, HEALTHY[CALL]["attributes"]], ids=["its own attributes", "the client's too"]
+)
+def test_a_server_whose_span_is_of_the_kind_client_is_not_taken_for_the_client(attributes, lesson):
+    server = changed(VIEW, kind=OF_CLIENT, attributes=attributes, parent=None, of=only(VIEW))
+    said = lesson.look(only(CALL), server)
+    assert next_step(said) == ("4", "“/ping” is of the kind CLIENT. A span that answers another process is SERVER.")
+
+
 def test_a_server_that_has_the_clients_name_takes_the_second_step_away(lesson):
     of_one_name = changed(VIEW, kind=0, service=CLIENT, of=only(VIEW))
     for ping in only(CALL), of_one_name, only(CALL), of_one_name:
         said = lesson.look(ping)
-    assert said.startswith("2 of 7 steps hold; lost again: 2\nNext: 2. It says who sent it\n")
+    assert said.startswith("2 of 7 steps hold; lost again: step 2\nNext: 2. It says who sent it\n")
     assert lesson.look(only(CALL)) == said
     assert lesson.look(changed(VIEW, kind=0, of=only(VIEW))).startswith("3 of 7 steps hold\n")
 
@@ -303,13 +353,13 @@ def test_a_ping_without_an_answer_is_not_said_to_have_gone_well(lesson):
 
 def test_a_step_that_is_lost_is_said_to_be_lost_until_it_holds_again(lesson):
     said = lesson.look(HEALTHY, changed(CALL, kind=0))
-    assert said.startswith("5 of 7 steps hold; lost again: 3\nNext: 3. It says what it is\n")
+    assert said.startswith("5 of 7 steps hold; lost again: step 3\nNext: 3. It says what it is\n")
     assert lesson.look(HEALTHY).startswith("6 of 7 steps hold\n")
 
 
 def test_a_context_that_gets_lost_again_takes_the_fifth_step_away(lesson):
     said = lesson.look(HEALTHY, only(CALL))
-    assert said.startswith("5 of 7 steps hold; lost again: 5\n")
+    assert said.startswith("5 of 7 steps hold; lost again: step 5\n")
 
 
 @pytest.mark.parametrize(
@@ -338,8 +388,8 @@ def test_what_a_trace_cannot_show_is_not_lost(ping, lesson):
 def test_a_trace_that_is_shown_late_takes_no_step_away(lesson):
     lesson.look(HEALTHY)
     assert lesson.look(only(CALL), late=True).startswith("6 of 7 steps hold\n")
-    assert lesson.look(only(CALL)).startswith("5 of 7 steps hold; lost again: 5\n")
-    assert lesson.look(HEALTHY, late=True).startswith("5 of 7 steps hold; lost again: 5\n")
+    assert lesson.look(only(CALL)).startswith("5 of 7 steps hold; lost again: step 5\n")
+    assert lesson.look(HEALTHY, late=True).startswith("5 of 7 steps hold; lost again: step 5\n")
 
 
 def test_a_span_that_begins_a_trace_of_its_own_is_told_where_it_belongs(lesson):
