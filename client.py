@@ -28,7 +28,7 @@ def send_requests(url):
         TraceContextTextMapPropagator().inject(carrier)
         print(carrier, file=sys.stderr)  # {'traceparent': '00-<trace id>-<span id>-<flags>'}
         try:
-            res = requests.get(url, headers=carrier, timeout=5)  # all of it: tracestate too
+            res = requests.get(url, headers=carrier, timeout=5)  # all that is in it, tracestate too
         except Exception as error:
             span.set_attribute(ERROR_TYPE, get_class_name(error))
             raise  # the SDK records the exception that leaves the block, and sets the status ERROR

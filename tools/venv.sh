@@ -79,6 +79,7 @@ fi
 [ $# -gt 0 ] || exit 0
 done=$venv/$1
 if [ ! -e "$done" ] || [ -n "$(find requirements*.txt constraints.txt untraced/*.txt -newer "$done")" ]; then
+  [ -n "$python" ] || echo "Installing into $venv what $list lists"
   # All are pinned to what runs on each Python, whatever they say of it.
   if ! said=$("$venv/bin/python" -m pip install --quiet --disable-pip-version-check --ignore-requires-python \
     --constraint "$constraints" --requirement "$list" $unlisted 2>&1); then

@@ -123,7 +123,7 @@ def test_a_step_shows_what_the_page_says(number, build, redis):
 def test_a_step_has_its_title_and_all_its_parts_in_order(number):
     text = SECTIONS[number]
     assert text.startswith(f"{number}. {STEPS[number - 1].title}\n")
-    order = ["**Find out:**", "A hint", "A solution", "**In the three files:**", "**Then**"]
+    order = ["**Find out:**", "A hint", "A solution", "**Then**", "**In the three files:**"]
     places = [text.find(part) for part in order]
     assert -1 not in places
     assert places == sorted(places)
