@@ -138,7 +138,7 @@ def test_help_explains_the_options(client):
         assert word in pinger.out
 
 
-def test_without_settings_it_pings_the_posts_address():
-    with Process.python("client.py", "--count", 1, env=clean_environment()) as pinger:
-        pinger.wait()
-        assert "Request to http://localhost:8081/ping" in pinger.output
+def test_without_settings_it_pings_the_posts_address(client):
+    with Answering(http(200)) as proxy:  # which is asked, in place of whoever really listens there
+        assert client("--count", 1, http_proxy=proxy.url, OTEL_SDK_DISABLED="true").wait() == 0
+    assert proxy.requests[0].startswith("GET http://localhost:8081/ping HTTP/1.1")
