@@ -303,7 +303,9 @@ def missing_attribute(scene: Scene) -> Iterator[Finding]:
         missing = [name for name in required if not node.get(name) and name not in held]
         if missing:
             problem = f"{called(node)} has no {' and no '.join(missing)}"
-            yield Finding(node, problem, "set what the conventions require of such a span")
+            is_code_alone = missing == [CODE[0]]  # which a call that was given up has not
+            remedy = "set it, if there was an answer" if is_code_alone else "set what the conventions require of it"
+            yield Finding(node, problem, remedy)
 
 
 def is_library(scope: str) -> bool:

@@ -427,6 +427,10 @@ def test_a_default_port_and_the_code_of_an_answer_that_did_not_come_may_be_missi
     assert rules(request(make("ask", CLIENT, CALL | {"error.type": "Timeout"}, status=ERROR))) == []
 
 
+def test_a_call_that_was_given_up_is_not_told_to_have_a_status_code():
+    assert only(request(make("ask", CLIENT, CALL))).text.endswith(": set it, if there was an answer.")
+
+
 def test_what_an_old_name_holds_is_not_missing():
     attributes = GET | {"http.url": "http://localhost/", "net.peer.name": "localhost", "http.status_code": "200"}
     assert rules(request(make("ask", CLIENT, attributes))) == ["old-name"]
