@@ -1,23 +1,22 @@
 """It asks the service for a book. Start it with `python caller.py`."""
 
 import asyncio
-import os
 
 import httpx
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from common import get_tracer
+from common import get_class_name, get_tracer
 
 tracer = get_tracer("caller")
 
 
 async def get_book(url):
     """Print what the service at `url` (str) says. Raises httpx.HTTPError."""
-    server = httpx.URL(url)
+    server = httpx.URL(url).copy_with(userinfo=b"")  # no password belongs into a trace
     attributes = {
         "http.request.method": "GET",
-        "url.full": url,
+        "url.full": str(server),
         "server.address": server.host,
         "server.port": server.port or (443 if server.scheme == "https" else 80),
     }
@@ -28,7 +27,7 @@ async def get_book(url):
             async with httpx.AsyncClient() as client:
                 res = await client.get(url, headers=carrier)
         except Exception as error:
-            span.set_attribute("error.type", type(error).__qualname__)
+            span.set_attribute("error.type", get_class_name(error))
             raise
         span.set_attribute("http.response.status_code", res.status_code)
         if res.is_error:  # 400 or more; nothing was raised, so the status is ours to set
@@ -38,4 +37,4 @@ async def get_book(url):
 
 
 if __name__ == "__main__":
-    asyncio.run(get_book(os.environ.get("BOOK_URL", "http://127.0.0.1:8083/book/7")))
+    asyncio.run(get_book("http://127.0.0.1:8083/book/7"))

@@ -15,3 +15,8 @@ def get_tracer(name):
         provider.add_span_processor(processor)
         trace.set_tracer_provider(provider)  # a process has one, so all this happens once
     return trace.get_tracer(name)
+
+
+def get_class_name(error):
+    """Return the qualified name (str) of an exception's class, which is its error.type."""
+    return f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
