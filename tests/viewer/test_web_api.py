@@ -435,6 +435,7 @@ def test_a_rebound_name_reads_nothing(api, store, path):
     send(store, request(span(trace=1)))
     status, message = refusal(api.get(path, headers={"Host": "evil.example"}))
     assert status == 403
+    assert message.startswith("The viewer does not go by the name 'evil.example'")
     assert message.endswith("open http://localhost:80 on its own machine, or start it with VIEWER_HOST=evil.example")
 
 
