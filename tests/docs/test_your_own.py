@@ -93,10 +93,3 @@ def test_the_pictures_are_what_the_viewer_shows(start, redis_server, tmp_path):
             return wait_until(shown, "the pictures", seconds=10)
 
     wait_until(ordered, "the three pictures of the page", seconds=60)
-
-
-def test_the_limit_of_the_page_cuts_a_long_attribute(client, sink):
-    [(name, limit)] = re.findall(r"`(OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT)=(\d+)` cuts it", PAGE)
-    url = f"http://127.0.0.1:{free_port()}/{'x' * 10_000}"
-    client("--count", 1, DESTINATION_URL=url, **{name: limit}).wait()
-    assert len(sink.wait_for(1)[0].attributes["url.full"]) == int(limit)

@@ -85,14 +85,6 @@ def test_a_mutated_request_is_taken_or_told_to_be_invalid(viewer, data):
     show_everything(store)
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.binary(max_size=200))
-def test_any_bytes_are_taken_or_told_to_be_invalid(viewer, message):
-    store, send = viewer
-    assert send(message) in TAKEN_OR_TOLD
-    show_everything(store)
-
-
 @settings(max_examples=40, deadline=None)
 @given(st.lists(spans, max_size=8))
 def test_any_spans_are_taken_and_shown(viewer, spans):
