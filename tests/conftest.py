@@ -7,6 +7,7 @@ import subprocess
 import uuid
 
 import grpc
+import hypothesis
 import pytest
 
 from tests.sink import Sink
@@ -16,6 +17,12 @@ from tests.support import ROOT, MongoDB, Process, Redis, ask, clean_environment,
 for number in signal.SIGINT, signal.SIGHUP:
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, lambda *_: None)  # the same for pytest, and not for its children
+
+# However busy the machine is, and however many tests run at once.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck)
+)
+hypothesis.settings.load_profile("any machine")
 
 SERVER = "service.name=py-opentelemetry-manual-otlp-server,service.version=10.10.9"
 CLIENT = "service.name=py-opentelemetry-manual-otlp-client,service.version=10.10.10"

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 import requests
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support import ask, free_port
@@ -19,12 +19,7 @@ PATHS = st.tuples(st.sampled_from(["/ping?", "/redis/", "/", "//", "*"]), ANYTHI
 VALID = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-@settings(
-    max_examples=40,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(max_examples=40)
 @given(METHODS, PATHS, st.lists(HEADERS, max_size=4), st.binary(max_size=300))
 @example("GET", "/ping", [("Host", b"localhost:\xd9\xa3")], b"")
 @example("GET", "/ping", [("Host", b"a"), ("Host", b"b")], b"")

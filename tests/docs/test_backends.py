@@ -10,7 +10,7 @@ import yaml
 import common
 from tests.docs import pages
 from tests.sink import Sink
-from tests.support import ROOT, free_port
+from tests.support import ROOT
 
 PAGE = (ROOT / "docs" / "backends.md").read_text()
 COLLECTOR = (ROOT / "collector.yaml").read_text()
@@ -66,12 +66,10 @@ def strict(certificates):
 
 
 def send_with(start, certificates, sink, settings):
-    """Ping nothing once, with the files that `settings` name; return the client when it has ended."""
+    """Start a client that pings nothing and sends with the files that `settings` name."""
     paths = {name: certificates / value for name, value in settings.items() if not name.endswith("_ENDPOINT")}
-    url = f"http://127.0.0.1:{free_port()}/"
-    client = start("client.py", "--count", 1, DESTINATION_URL=url, OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint, **paths)
-    client.wait()
-    return client
+    backend = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint, "OTEL_BSP_SCHEDULE_DELAY": 50}
+    return start("client.py", "--interval", 1, DESTINATION_URL="http://127.0.0.1:1", **backend, **paths)
 
 
 def test_the_three_files_of_a_client_certificate_are_enough(start, certificates, strict):
@@ -83,7 +81,7 @@ def test_the_three_files_of_a_client_certificate_are_enough(start, certificates,
 
 def test_without_a_client_certificate_the_backend_closes_the_connection(start, certificates, strict):
     client = send_with(start, certificates, strict, {"OTEL_EXPORTER_OTLP_CERTIFICATE": "ca.pem"})
-    assert "Socket closed" in client.err
+    client.wait_for("Socket closed")
     assert strict.spans == []
 
 
@@ -91,7 +89,7 @@ def test_without_the_authoritys_certificate_the_other_two_are_not_looked_at(star
     settings = exports("TLS, client certificates, headers")
     del settings["OTEL_EXPORTER_OTLP_CERTIFICATE"]
     client = send_with(start, certificates, strict, settings)
-    assert "CERTIFICATE_VERIFY_FAILED" in client.err
+    client.wait_for("CERTIFICATE_VERIFY_FAILED")
 
 
 def test_the_page_shows_the_collectors_file_line_by_line():

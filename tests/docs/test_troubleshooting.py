@@ -140,12 +140,12 @@ def clients(certificates):
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/ping"
         command = (ROOT / "client.py", "--interval", 0, "--count")
         settings = {"OTEL_SDK_DISABLED": "true", "DESTINATION_URL": url}
-        answered = Process.python(*command, len(ANSWERS), env=clean_environment(**settings))
         clients = [
-            Process.python(*command, 1, env=clean_environment(**(defaults | settings)), cwd=certificates)
-            for settings, _ in SETTINGS
+            Process.python(*command, 1, env=clean_environment(**(defaults | of_client)), cwd=certificates)
+            for of_client, _ in SETTINGS
         ]
-        for process in [answered, *clients]:
+        answered = Process.python(*command, len(ANSWERS), env=clean_environment(**settings))  # waits 5 s for each
+        for process in [*clients, answered]:
             stack.enter_context(process)
         for answer in ANSWERS.values():
             connection = stack.enter_context(listener.accept()[0])
@@ -267,11 +267,11 @@ def test_a_backend_with_tls_that_knows_neither_us_nor_this_name_of_its_own(
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"https://{host}:{collector}",
         "OTEL_EXPORTER_OTLP_CERTIFICATE": certificates / "ca.pem",
         "DESTINATION_URL": NOBODY,
+        "OTEL_BSP_SCHEDULE_DELAY": 50,
     }
-    client = start("client.py", "--count", 1, **settings)
-    client.wait()
+    client = start("client.py", "--interval", 1, **settings)
     for message in messages:
-        assert message in client.err
+        client.wait_for(message)
 
 
 def test_otlp_over_http_that_is_sent_to_the_port_of_grpc(backends, log):
@@ -336,7 +336,7 @@ def test_of_the_span_of_a_job_of_multiprocessing_as_much_arrives_as_the_page_say
 
 def test_a_killed_program_loses_what_it_had_not_sent(start, sink):
     settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint, "DESTINATION_URL": NOBODY}
-    process = start("client.py", "--interval", 0.1, **settings)
+    process = start("client.py", "--interval", 0.1, **settings, OTEL_BSP_SCHEDULE_DELAY=60_000)
     process.wait_for("(?s)traceparent.*traceparent")
     process.stop(signal.SIGKILL)
     assert sink.spans == []

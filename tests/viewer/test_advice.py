@@ -4,7 +4,7 @@ import contextlib
 import re
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
@@ -658,7 +658,7 @@ def test_a_rule_says_once_what_it_found_on_many_spans():
 
 
 @given(st.lists(messages(Span.DESCRIPTOR), min_size=1, max_size=4))
-@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50)
 def test_no_trace_is_too_odd_for_it(spans):
     odd = [Span(**fields) for fields in spans]
     for each in odd:

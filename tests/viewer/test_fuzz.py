@@ -72,7 +72,7 @@ def show_everything(store):
         json.dumps(web.summary_json(summary), allow_nan=False)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.data())
 def test_a_mutated_request_is_taken_or_told_to_be_invalid(viewer, data):
     store, send = viewer
@@ -85,7 +85,7 @@ def test_a_mutated_request_is_taken_or_told_to_be_invalid(viewer, data):
     show_everything(store)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(spans, max_size=8))
 def test_any_spans_are_taken_and_shown(viewer, spans):
     store, send = viewer
