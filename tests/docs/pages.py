@@ -14,6 +14,13 @@ def block(text, page):
     return found
 
 
+def anchors(path):
+    """Return the anchors (set) that GitHub gives to the headings of the page in a file (Path)."""
+    text = re.sub(r"(?ms)^```.*?^```$", "", path.read_text())
+    headings = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def exports(text):
     """Return the settings (dict) that a block of commands exports."""
     pairs = re.findall(r"^export (\w+)=(.*)$", text, re.M)

@@ -184,10 +184,9 @@ def test_a_folder_that_is_not_the_clone(start, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def backends(certificates):
+def backends(tls):
     """The ports (dict) of backends of all kinds, and {"silent": …} of those that refuse."""
-    pair = [(certificates / f"server.{end}").read_bytes() for end in ("key", "pem")]
-    tls, plain = Sink(credentials=grpc.ssl_server_credentials([pair])), Sink()
+    encrypted, plain = Sink(credentials=tls[1]), Sink()
     http = HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)
     threading.Thread(target=http.serve_forever).start()
     with (
@@ -195,11 +194,11 @@ def backends(certificates):
         Refusal(grpc.StatusCode.UNAUTHENTICATED) as strict,
         Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED) as busy,
     ):
-        ports = {"tls": tls.port, "plain": plain.port, "http": http.server_port}
+        ports = {"tls": encrypted.port, "plain": plain.port, "http": http.server_port}
         yield ports | {"silent": silent.port, "strict": strict.port, "busy": busy.port}
     http.shutdown()
     http.server_close()
-    tls.stop()
+    encrypted.stop()
     plain.stop()
 
 
