@@ -28,6 +28,7 @@ def exports(text):
 
 
 def shape(picture):
-    """Return a picture without what differs from run to run: ids, times, ports, and how wide it was drawn."""
-    picture = re.sub(r"[━╸╺]+|\d[\d.]* (ns|µs|ms|s)\b|trace [0-9a-f]{32}|127\.0\.0\.1:\d+", " ", picture)
+    """Return a picture without what differs from run to run: ids, times, ports, how wide and in how many parts."""
+    varying = r"[━╸╺]+|\d[\d.]* (ns|µs|ms|s)\b|trace [0-9a-f]{32}|127\.0\.0\.1:\d+|updated: \d+ more spans?"
+    picture = re.sub(varying, " ", picture)
     return " ".join(re.sub(r"[│├└]", " ", picture).split())
