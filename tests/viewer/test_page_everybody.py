@@ -16,6 +16,7 @@ def test_400_pixels_are_enough(page):
         page.open(path)
         expect(page.get_by_text("order").first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    expect(page.pane()).to_be_visible()
     expect(page.row("pay")).to_be_in_viewport()
     assert page.row("pay").bounding_box()["y"] < page.pane().bounding_box()["y"]
 
