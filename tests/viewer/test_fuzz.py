@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from rich.console import Console
 
-from tests.viewer.otlp import attribute, exception, request, send, span
+from tests.viewer.otlp import EXPORT, attribute, exception, request, send, span
 from viewer import receiver, web
 from viewer.picture import Picture
 from viewer.search import Search
@@ -18,7 +18,6 @@ from viewer.store import Store
 from viewer.trace_json import trace_json
 from viewer.tree import may_grow
 
-EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 TAKEN_OR_TOLD = {grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT}
 GOOD = request(
     span("parent", id=1, attributes=[attribute("key", "value")]),

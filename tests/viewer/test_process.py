@@ -20,7 +20,7 @@ import requests
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 
 from tests.support import ROOT, Process, clean_environment, free_port, wait_until
-from tests.viewer.otlp import attribute, request, span, trace_id
+from tests.viewer.otlp import EXPORT, attribute, request, span, trace_id
 from viewer.__main__ import is_loopback, setting
 
 READY = r"takes OTLP/gRPC on http://127.0.0.1:\d+"
@@ -153,8 +153,7 @@ def test_senders_that_are_still_connected_do_not_keep_it(viewer):
         yield b""
 
     with grpc.insecure_channel(f"127.0.0.1:{process.otlp}") as channel:
-        method = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-        call = channel.stream_unary(method).future(stall())
+        call = channel.stream_unary(EXPORT).future(stall())
         process.add(span("shown"))
         assert process.stop() == 0
         stalled.set()
@@ -247,14 +246,13 @@ def test_a_terminal_gets_colours_and_its_own_width(viewer):
 def test_full_batches_of_eight_senders_at_once_take_less_than_500_mb(viewer):
     process = viewer()
     process.wait_for(READY)
+    spans = (span(attributes=[attribute("text", "x" * 250)]) for _ in range(10_000))
+    batch, of_trace = request(*spans).SerializeToString(), bytes.fromhex(trace_id(1))
 
     def sender(number):
         with grpc.insecure_channel(f"127.0.0.1:{process.otlp}") as channel:
-            export = trace_service_pb2_grpc.TraceServiceStub(channel).Export
-            for batch in range(4):  # more than it keeps
-                text = [attribute("text", "x" * 250)]
-                spans = (span(trace=number * 100 + batch, attributes=text) for _ in range(10_000))
-                export(request(*spans), timeout=60)
+            for trace in range(100 * number, 100 * number + 4):  # in all more than it keeps
+                channel.unary_unary(EXPORT)(batch.replace(of_trace, bytes.fromhex(trace_id(trace))), timeout=60)
 
     with ThreadPoolExecutor(8) as senders:
         list(senders.map(sender, range(1, 9)))
