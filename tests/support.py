@@ -56,7 +56,7 @@ def answers(port, host="127.0.0.1"):
 
 def ask(port, path="/redis/1", headers=(), method="GET", body=None):
     """Send one HTTP request, whose headers (pairs of str or bytes) may be anything; return the status (int)."""
-    with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+    with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
         connection.putrequest(method, path, skip_host=any(name == "Host" for name, _ in headers))
         for name, value in headers:
             connection.putheader(name, value)
