@@ -1,5 +1,6 @@
 """The real parts that the tests talk to: an OTLP sink, two databases, the server and the client."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -7,8 +8,10 @@ import subprocess
 import uuid
 
 import grpc
+import hypothesis
 import pytest
 
+from benchmarks.cost.variants import AUTOMATIC
 from tests.sink import Sink
 from tests.support import ROOT, MongoDB, Process, Redis, ask, clean_environment, free_port
 
@@ -16,6 +19,12 @@ from tests.support import ROOT, MongoDB, Process, Redis, ask, clean_environment,
 for number in signal.SIGINT, signal.SIGHUP:
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, lambda *_: None)  # the same for pytest, and not for its children
+
+# The same examples in each run, however busy the machine is.
+hypothesis.settings.register_profile(
+    "ours", derandomize=True, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
+)
+hypothesis.settings.load_profile("ours")
 
 SERVER = "service.name=py-opentelemetry-manual-otlp-server,service.version=10.10.9"
 CLIENT = "service.name=py-opentelemetry-manual-otlp-client,service.version=10.10.10"
@@ -30,14 +39,28 @@ def sink():
 
 
 @pytest.fixture(scope="session")
-def tls(tmp_path_factory):
-    """A certificate for localhost (Path), and the credentials of a backend that shows it."""
-    folder = tmp_path_factory.mktemp("tls")
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate]
-    subprocess.run(command, check=True, capture_output=True)
-    return certificate, grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
+def certificates(tmp_path_factory):
+    """A folder with an authority's certificate, and a key and a certificate by it for server and client."""
+    folder = tmp_path_factory.mktemp("certificates")
+
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    request = ("req", "-newkey", "rsa:2048", "-nodes")
+    openssl(*request, "-x509", "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem")
+    (folder / "names").write_text("subjectAltName=DNS:localhost")
+    for name in ("server", "client"):
+        openssl(*request, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        signed = ("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial")
+        openssl(*signed, "-extfile", "names", "-out", f"{name}.pem")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tls(certificates):
+    """The authority's certificate (Path), and the credentials of a backend whose own is by it."""
+    pair = [(certificates / f"server.{end}").read_bytes() for end in ("key", "pem")]
+    return certificates / "ca.pem", grpc.ssl_server_credentials([pair])
 
 
 @pytest.fixture(scope="session")
@@ -152,3 +175,20 @@ def client(start, sink):
         return start("client.py", *arguments, **(client_settings(sink) | settings))
 
     return client
+
+
+@pytest.fixture
+def twin(venv_auto, sink, redis_server, mongodb_server):
+    """Start a program of untraced/ that ends with the test: `twin("server.py", instrumented=True)`."""
+    with contextlib.ExitStack() as stack:
+        settings = server_settings(sink, redis_server, mongodb_server) | {"OTEL_RESOURCE_ATTRIBUTES": None}
+        settings["DESTINATION_URL"] = f"http://127.0.0.1:{settings['SERVER_PORT']}/ping"
+
+        def twin(program, instrumented):
+            prefix = [venv_auto / "opentelemetry-instrument"] if instrumented else []
+            environment = clean_environment(**settings, **AUTOMATIC, OTEL_SERVICE_NAME=program)
+            process = Process(*prefix, venv_auto / "python", f"untraced/{program}", env=environment)
+            stack.enter_context(process)
+            return process.wait_for_port(settings["SERVER_PORT"]) if program == "server.py" else process
+
+        yield twin

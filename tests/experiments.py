@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 
 from tests.conftest import CLIENT, SERVER
-from tests.support import ROOT, Process, clean_environment, wait_until
+from tests.support import PATIENCE, ROOT, Process, clean_environment, wait_until
 
 PAGE = (ROOT / "docs" / "experiments.md").read_text()
 TAKE_CHANGE = re.search(r"^(sed .* \| git apply)$", PAGE, re.M)[1]  # as the page says it, of the sixth experiment
@@ -149,7 +149,7 @@ class Experiment:
         since = "".join(f"trace {picture}" for picture in pictures[1:] if picture[:32] not in self.before)
         return re.sub(r"(?m)^  updated: .*\n", "", since)
 
-    def find(self, expected, read, seconds=30):
+    def find(self, expected, read, seconds=PATIENCE):
         """Wait until `read()` has what the page shows, and note its trace ids."""
 
         deadline = time.monotonic() + seconds

@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from tests.support import free_port, wait_until
+from tests.support import PATIENCE, free_port, wait_until
 
 
 class ReceivedSpan:
@@ -77,7 +77,7 @@ class Sink(TraceServiceServicer):
             for span in scope_spans.spans
         ]
 
-    def wait_for(self, count, seconds=20):
+    def wait_for(self, count, seconds=PATIENCE):
         """Wait until at least `count` spans are here, and return them all."""
         try:
             return wait_until(lambda: len(spans := self.spans) >= count and spans, f"{count} spans", seconds)

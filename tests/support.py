@@ -14,6 +14,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+PATIENCE = 50  # seconds for what takes one on an idle machine: a busy one may need ten times as many
 
 
 _reserved = collections.deque()  # file descriptors
@@ -35,7 +36,7 @@ def free_port():
     return port
 
 
-def wait_until(condition, what, seconds=20):
+def wait_until(condition, what, seconds=PATIENCE):
     """Call `condition` until it returns something true, and return that; fail with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (result := condition()):
@@ -55,7 +56,7 @@ def answers(port, host="127.0.0.1"):
 
 def ask(port, path="/redis/1", headers=(), method="GET", body=None):
     """Send one HTTP request, whose headers (pairs of str or bytes) may be anything; return the status (int)."""
-    with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+    with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
         connection.putrequest(method, path, skip_host=any(name == "Host" for name, _ in headers))
         for name, value in headers:
             connection.putheader(name, value)
@@ -125,7 +126,7 @@ class Process:
         """Its exit status, or None while it runs."""
         return self._popen.poll()
 
-    def wait_for(self, pattern, seconds=20):
+    def wait_for(self, pattern, seconds=PATIENCE):
         """Wait until its output matches the regular expression `pattern`; return the match."""
 
         def found():
@@ -138,7 +139,7 @@ class Process:
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.output}") from None
 
-    def wait_for_port(self, port, seconds=20):
+    def wait_for_port(self, port, seconds=PATIENCE):
         """Wait until it accepts connections on `port`, which then is in its `.port` and `.url`; return it."""
 
         def listening():
@@ -153,14 +154,14 @@ class Process:
         """Send a signal to the process alone, not to its group."""
         self._popen.send_signal(number)
 
-    def wait(self, seconds=20):
+    def wait(self, seconds=PATIENCE):
         """Wait for its end and return its exit status."""
         try:
             return self._popen.wait(seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self} still runs after {seconds} s:\n{self.output}") from None
 
-    def stop(self, number=signal.SIGTERM, seconds=20):
+    def stop(self, number=signal.SIGTERM, seconds=PATIENCE):
         """Send a signal, wait for the end, and return the exit status."""
         self.send(number)
         return self.wait(seconds)

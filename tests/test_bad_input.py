@@ -5,7 +5,7 @@ import signal
 
 import pytest
 import requests
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support import ask, free_port
@@ -19,12 +19,7 @@ PATHS = st.tuples(st.sampled_from(["/ping?", "/redis/", "/", "//", "*"]), ANYTHI
 VALID = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-@settings(
-    max_examples=40,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(max_examples=40)
 @given(METHODS, PATHS, st.lists(HEADERS, max_size=4), st.binary(max_size=300))
 @example("GET", "/ping", [("Host", b"localhost:\xd9\xa3")], b"")
 @example("GET", "/ping", [("Host", b"a"), ("Host", b"b")], b"")
@@ -38,13 +33,10 @@ def test_any_request_has_an_answer_below_500(shared_server, method, path, header
 @pytest.mark.parametrize(
     ("program", "variable", "value", "right"),
     [
-        ("server.py", "REDIS_URL", "localhost:6379", "redis://localhost:6379/0"),
         ("server.py", "REDIS_URL", "redis://user:secret@localhost:port/0", "redis://localhost:6379/0"),
-        ("server.py", "REDIS_URL", "redis://user:secret#@localhost/0", "redis://localhost:6379/0"),
         ("server.py", "MONGODB_URI", "mongodb://user:secret@secret@localhost", "mongodb://localhost:27017"),
         ("server.py", "SERVER_PORT", "http", "8081"),
         ("client.py", "DESTINATION_URL", "localhost:8081/ping", "http://localhost:8081/ping"),
-        ("client.py", "DESTINATION_URL", "http://user:secret@:8081/", "http://localhost:8081/ping"),
     ],
 )
 def test_a_bad_setting_is_a_value_error_with_its_name_and_a_right_value(start, program, variable, value, right):

@@ -7,8 +7,6 @@ import pytest
 import redis
 import requests
 
-from tests.support import free_port
-
 
 def get(process, path="/ping"):
     return requests.get(process.url + path, timeout=20)
@@ -42,10 +40,11 @@ def test_redis_holds_the_length_and_is_connected_to_once(shared_server, redis_se
         assert connections() == before != set()
 
 
-def test_the_log_shows_the_stack_trace_of_a_failed_ping_as_in_the_post(server):
-    process = server(REDIS_URL=f"redis://localhost:{free_port()}")
-    assert get(process).status_code == 500
-    process.wait_for(r"(?s)Traceback.*in redis_integration.*redis\.exceptions\.ConnectionError")
+def test_the_log_shows_the_stack_trace_of_what_failed_as_in_the_post(server):
+    process = server(REDIS_URL="redis://127.0.0.1:1", MONGODB_URI="mongodb://127.0.0.1:1")
+    assert {get(process).status_code, get(process, "/pymongo/1").status_code} == {500}
+    process.wait_for(r"(?s)Traceback.*in redis_integration.*redis\.exceptions\.ConnectionError: ")
+    process.wait_for(r"(?s)Traceback.*in pymongo_integration.*pymongo\.errors\.ServerSelectionTimeoutError: ")
 
 
 def test_it_listens_on_loopback(shared_server):
@@ -63,5 +62,5 @@ def test_server_host_moves_it_and_flask_debug_opens_no_debugger(start):
 def test_a_taken_port_is_said_and_ends_it_with_1(shared_server, start):
     second = start("server.py", SERVER_PORT=shared_server.port, OTEL_SDK_DISABLED="true")
     assert second.wait() == 1
-    assert f"Port {shared_server.port} is in use" in second.err
+    assert f"Port {shared_server.port} is in use by another program" in second.err
     assert "Traceback" not in second.err

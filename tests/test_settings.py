@@ -145,12 +145,12 @@ def test_those_of_the_sdk_and_the_exporter_keep_their_meaning(client, sink):
         DESTINATION_URL=f"http://localhost:{free_port()}/",
         OTEL_BSP_MAX_EXPORT_BATCH_SIZE=2,
         OTEL_BSP_SCHEDULE_DELAY=60_000,
-        OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=1,
+        OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT=20,
         OTEL_EXPORTER_OTLP_HEADERS="api-key=abc",
     )
     assert pinger.wait() == 1
     assert [len(request.resource_spans[0].scope_spans[0].spans) for request in sink.requests] == [2, 1]
-    assert {len(span.attributes) for span in sink.spans} == {1}
+    assert {len(span.attributes["url.full"]) for span in sink.spans} == {20}
     assert sink.headers[0]["api-key"] == "abc"
 
 

@@ -151,27 +151,15 @@ def test_a_redis_that_dies_is_shown_with_its_log_and_can_be_started_again(shared
     shared_demo.wait_for("Redis is back")
 
 
-def test_while_nothing_comes_it_does_not_ask_for_two_terminals(start):
-    viewer = start("-m", "demo.viewer", VIEWER_WEB_PORT=0, VIEWER_OTLP_PORT=0)
-    viewer.wait_for("No spans yet: the server and the client are starting")
-    assert "terminals" not in viewer.output
-
-
-def test_its_viewer_is_the_one_that_knows_of_the_demo(shared_demo):
-    assert shared_demo.part("-m demo.viewer")
-
-
 # The end
 
 
-@pytest.mark.parametrize("way", ["q", "Ctrl+C", "SIGTERM", "the terminal is closed"])
+@pytest.mark.parametrize("way", ["q", "Ctrl+C", "the terminal is closed"])
 def test_it_ends_after_the_last_trace_is_shown_and_leaves_no_process_and_no_file(start_demo, way):
     demo = start_demo(OTEL_BSP_SCHEDULE_DELAY=60_000)  # so that server and client send it when they end
     before = files_in(demo.folder / "clone")
     demo.wait_for_ping()
-    if way == "SIGTERM":
-        demo.send(signal.SIGTERM)
-    elif way == "the terminal is closed":
+    if way == "the terminal is closed":
         demo.hang_up()
     else:
         demo.press({"q": "q", "Ctrl+C": "\x03"}[way])

@@ -14,6 +14,13 @@ def block(text, page):
     return found
 
 
+def anchors(path):
+    """Return the anchors (set) that GitHub gives to the headings of the page in a file (Path)."""
+    text = re.sub(r"(?ms)^```.*?^```$", "", path.read_text())
+    headings = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def exports(text):
     """Return the settings (dict) that a block of commands exports."""
     pairs = re.findall(r"^export (\w+)=(.*)$", text, re.M)
@@ -21,6 +28,7 @@ def exports(text):
 
 
 def shape(picture):
-    """Return a picture without what differs from run to run: ids, times, ports, and how wide it was drawn."""
-    picture = re.sub(r"[━╸╺]+|\d[\d.]* (ns|µs|ms|s)\b|trace [0-9a-f]{32}|127\.0\.0\.1:\d+", " ", picture)
+    """Return a picture without what differs from run to run: ids, times, ports, how wide and in how many parts."""
+    varying = r"[━╸╺]+|\d[\d.]* (ns|µs|ms|s)\b|trace [0-9a-f]{32}|127\.0\.0\.1:\d+|updated: \d+ more spans?"
+    picture = re.sub(varying, " ", picture)
     return " ".join(re.sub(r"[│├└]", " ", picture).split())

@@ -10,7 +10,7 @@ import yaml
 import common
 from tests.docs import pages
 from tests.sink import Sink
-from tests.support import ROOT, free_port
+from tests.support import ROOT
 
 PAGE = (ROOT / "docs" / "backends.md").read_text()
 COLLECTOR = (ROOT / "collector.yaml").read_text()
@@ -66,12 +66,10 @@ def strict(certificates):
 
 
 def send_with(start, certificates, sink, settings):
-    """Ping nothing once, with the files that `settings` name; return the client when it has ended."""
+    """Start a client that pings nothing and sends with the files that `settings` name."""
     paths = {name: certificates / value for name, value in settings.items() if not name.endswith("_ENDPOINT")}
-    url = f"http://127.0.0.1:{free_port()}/"
-    client = start("client.py", "--count", 1, DESTINATION_URL=url, OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint, **paths)
-    client.wait()
-    return client
+    backend = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint, "OTEL_BSP_SCHEDULE_DELAY": 50}
+    return start("client.py", "--interval", 1, DESTINATION_URL="http://127.0.0.1:1", **backend, **paths)
 
 
 def test_the_three_files_of_a_client_certificate_are_enough(start, certificates, strict):
@@ -83,7 +81,7 @@ def test_the_three_files_of_a_client_certificate_are_enough(start, certificates,
 
 def test_without_a_client_certificate_the_backend_closes_the_connection(start, certificates, strict):
     client = send_with(start, certificates, strict, {"OTEL_EXPORTER_OTLP_CERTIFICATE": "ca.pem"})
-    assert "Socket closed" in client.err
+    client.wait_for("Socket closed")
     assert strict.spans == []
 
 
@@ -91,7 +89,7 @@ def test_without_the_authoritys_certificate_the_other_two_are_not_looked_at(star
     settings = exports("TLS, client certificates, headers")
     del settings["OTEL_EXPORTER_OTLP_CERTIFICATE"]
     client = send_with(start, certificates, strict, settings)
-    assert "CERTIFICATE_VERIFY_FAILED" in client.err
+    client.wait_for("CERTIFICATE_VERIFY_FAILED")
 
 
 def test_the_page_shows_the_collectors_file_line_by_line():
@@ -127,6 +125,7 @@ def test_the_pipelines_of_the_collector_use_what_the_file_defines():
 def test_the_versions_that_were_tried_are_those_of_the_tool():
     for name in ("COLLECTOR", "JAEGER"):
         version = re.search(rf'^{name} = "(v[\d.]+)"', TOOL, re.M)[1]
+        assert version in PAGE.split("\n## ")[0]
         assert f"| {version}" in section("What was tried")
         assert f"{name.title()} {version}" in section("What was tried")
 
@@ -135,21 +134,6 @@ def test_the_collector_that_is_fetched_is_of_the_version_that_was_tried():
     version = re.search(r'^COLLECTOR = "v([\d.]+)"', TOOL, re.M)[1]
     fetched = re.findall(r"(?:download/v|otelcol-contrib_|collector-contrib:)([\d.]+\d)", PAGE)
     assert fetched == [version] * 4  # the release's folder and file, the file again, the image
-
-
-@pytest.mark.parametrize("heading", ["Jaeger", "Grafana Tempo", "Honeycomb", "Lightstep"])
-def test_what_was_not_tried_says_so_with_a_link_to_where_it_is_from(heading):
-    assert re.search(
-        r"(?s)from \[[^]]+\]\(https://\S+\).*not\s+tried here|not tried here;\s+from \[[^]]+\]\(https://",
-        section(heading),
-        re.I,
-    )
-
-
-def test_the_versions_at_the_top_are_those_of_the_tool():
-    top = PAGE.split("\n## ")[0]
-    for name in ("COLLECTOR", "JAEGER"):
-        assert re.search(rf'^{name} = "(v[\d.]+)"', TOOL, re.M)[1] in top
 
 
 def test_the_compose_file_is_well_formed_pinned_and_on_loopback():

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pymongo import MongoClient
 
-from tests.docs.pages import block, blocks, exports, shape
+from tests.docs.pages import anchors, block, blocks, exports, shape
 from tests.support import ROOT, MongoDB, Process, Redis, answers, clean_environment, free_port, wait_until
 
 README = (ROOT / "README.md").read_text()
@@ -88,10 +88,6 @@ def test_the_viewer_is_started_first_and_a_token_comes_last():
     assert places == sorted(places)
 
 
-def test_each_terminal_has_a_number_and_the_viewers_is_started_first():
-    assert re.findall(r"^# terminal (\d)$", README, re.M) == ["3", "1", "2", "4", "5"]
-
-
 def in_terminal(number, folder, default, port):
     """Type what the README has for a terminal, in `folder`, with a port in place of the default one."""
     (folder / ".venv" / "bin").mkdir(parents=True)
@@ -134,8 +130,7 @@ def test_every_link_leads_somewhere(page):
             continue
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), link
-        headings = re.findall(r"^#+ (.*)$", target.read_text(), re.M) if anchor else []
-        assert not anchor or anchor in {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}, link
+        assert not anchor or anchor in anchors(target), link
 
 
 def test_every_setting_that_is_read_is_in_the_table_and_the_other_way_round():
@@ -144,13 +139,6 @@ def test_every_setting_that_is_read_is_in_the_table_and_the_other_way_round():
     read = set(re.findall(r"\"((?:LS|REDIS|MONGODB|SERVER|VIEWER|DESTINATION)_[A-Z_]+)\"", code)) - {"SERVER_PROTOCOL"}
     read |= set(re.findall(r"\{env:([A-Z_]+)", (ROOT / "collector.yaml").read_text()))
     assert {variable for variable in table if not variable.startswith("OTEL_")} == read  # the SDK reads the others
-
-
-def test_an_empty_variable_of_ours_counts_as_not_set(start):
-    ours = ["LS_ACCESS_TOKEN", "REDIS_URL", "MONGODB_URI", "SERVER_HOST"]
-    process = start("server.py", SERVER_PORT=0, **dict.fromkeys(ours, ""))
-    process.wait_for(r"Running on http://127\.0\.0\.1:")
-    assert "go to http://localhost:4317\n" in process.err
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from http.server import HTTPServer, SimpleHTTPRequestHandler
 
 import grpc
 import pytest
-import requests
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as OverHTTP
 from opentelemetry.sdk.trace import TracerProvider
@@ -24,8 +23,6 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from tests.proxy import Refusal
 from tests.sink import Sink
 from tests.support import ROOT, Process, clean_environment, wait_until
-from viewer.store import Store
-from viewer.web import create_app
 
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
 MESSAGES = re.findall(r"^\| `([^`]+)` \|", PAGE.split("## Nothing is said")[0], re.M)
@@ -109,7 +106,7 @@ BY_HAND = [
     "No 'Access-Control-Allow-Origin' header",
 ]
 
-ELSEWHERE = [  # of the tests below that provoke one or two
+ELSEWHERE = [  # by a test below, or in tests/test_server.py and tests/viewer/test_web_api.py
     "No module named '…'",
     "No module named viewer",
     "can't open file '…'",
@@ -143,12 +140,12 @@ def clients(certificates):
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/ping"
         command = (ROOT / "client.py", "--interval", 0, "--count")
         settings = {"OTEL_SDK_DISABLED": "true", "DESTINATION_URL": url}
-        answered = Process.python(*command, len(ANSWERS), env=clean_environment(**settings))
         clients = [
-            Process.python(*command, 1, env=clean_environment(**(defaults | settings)), cwd=certificates)
-            for settings, _ in SETTINGS
+            Process.python(*command, 1, env=clean_environment(**(defaults | of_client)), cwd=certificates)
+            for of_client, _ in SETTINGS
         ]
-        for process in [answered, *clients]:
+        answered = Process.python(*command, len(ANSWERS), env=clean_environment(**settings))  # waits 5 s for each
+        for process in [*clients, answered]:
             stack.enter_context(process)
         for answer in ANSWERS.values():
             connection = stack.enter_context(listener.accept()[0])
@@ -186,25 +183,10 @@ def test_a_folder_that_is_not_the_clone(start, tmp_path):
     assert re.search(said("can't open file '…'"), server.err)
 
 
-def test_a_taken_port(start):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        process = start("server.py", SERVER_PORT=taken.getsockname()[1])
-        process.wait()
-    assert "is in use by another program" in process.err
-
-
-def test_the_server_says_which_database_is_down(server):
-    process = server(REDIS_URL="redis://127.0.0.1:1", MONGODB_URI="mongodb://127.0.0.1:1")
-    for path, error in {"redis": "redis.exceptions.ConnectionError", "pymongo": "ServerSelectionTimeoutError"}.items():
-        assert requests.get(f"{process.url}/{path}/1", timeout=10).status_code == 500
-        process.wait_for(rf"(?m)^(\S+\.)?{error}: ")
-
-
 @pytest.fixture(scope="module")
-def backends(certificates):
+def backends(tls):
     """The ports (dict) of backends of all kinds, and {"silent": …} of those that refuse."""
-    pair = [(certificates / f"server.{end}").read_bytes() for end in ("key", "pem")]
-    tls, plain = Sink(credentials=grpc.ssl_server_credentials([pair])), Sink()
+    encrypted, plain = Sink(credentials=tls[1]), Sink()
     http = HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)
     threading.Thread(target=http.serve_forever).start()
     with (
@@ -212,11 +194,11 @@ def backends(certificates):
         Refusal(grpc.StatusCode.UNAUTHENTICATED) as strict,
         Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED) as busy,
     ):
-        ports = {"tls": tls.port, "plain": plain.port, "http": http.server_port}
+        ports = {"tls": encrypted.port, "plain": plain.port, "http": http.server_port}
         yield ports | {"silent": silent.port, "strict": strict.port, "busy": busy.port}
     http.shutdown()
     http.server_close()
-    tls.stop()
+    encrypted.stop()
     plain.stop()
 
 
@@ -284,23 +266,17 @@ def test_a_backend_with_tls_that_knows_neither_us_nor_this_name_of_its_own(
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"https://{host}:{collector}",
         "OTEL_EXPORTER_OTLP_CERTIFICATE": certificates / "ca.pem",
         "DESTINATION_URL": NOBODY,
+        "OTEL_BSP_SCHEDULE_DELAY": 50,
     }
-    client = start("client.py", "--count", 1, **settings)
-    client.wait()
+    client = start("client.py", "--interval", 1, **settings)
     for message in messages:
-        assert message in client.err
+        client.wait_for(message)
 
 
 def test_otlp_over_http_that_is_sent_to_the_port_of_grpc(backends, log):
     exporter = OverHTTP(endpoint=f"http://127.0.0.1:{backends['plain']}/v1/traces")
     with exporting(exporter):
         log("BadStatusLine")
-
-
-def test_the_page_under_a_name_that_it_does_not_know():
-    answer = create_app(Store()).test_client().get("/", headers={"Host": "viewer.example"})
-    assert answer.status_code == 403
-    assert "The viewer does not go by the name" in answer.text
 
 
 def test_the_exporters_last_words(backends, log):
@@ -342,9 +318,9 @@ def test_somebody_elses_provider_has_no_start_line(start):
     assert client.err.startswith("{'traceparent': ")
 
 
-def test_of_three_spans_in_jobs_of_multiprocessing_so_many_arrive(start, sink, tmp_path):
+def test_of_the_span_of_a_job_of_multiprocessing_as_much_arrives_as_the_page_says(start, sink, tmp_path):
     jobs, flushed = tmp_path / "jobs.py", tmp_path / "flushed.py"
-    jobs.write_text("import os\n" + JOBS[0].replace('"fork"', "os.environ['METHOD']"))
+    jobs.write_text("import os\n" + JOBS[0].replace('"fork"', "os.environ['METHOD']").replace("range(3)", "range(1)"))
     flushed.write_text(jobs.read_text().replace("        pass\n", f"        pass\n{JOBS[1]}\n"))
     settings = {"PYTHONPATH": ROOT, "OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint}
     processes = [
@@ -353,33 +329,13 @@ def test_of_three_spans_in_jobs_of_multiprocessing_so_many_arrive(start, sink, t
         for method in ("fork", "forkserver", "spawn")
     ]
     assert {process.wait() for process in processes} == {0}
-    arrived = {"spawn, jobs": 3, "fork, flushed": 3, "forkserver, flushed": 3, "spawn, flushed": 3}
+    arrived = {"spawn, jobs": 1, "fork, flushed": 1, "forkserver, flushed": 1, "spawn, flushed": 1}
     assert Counter(span.service for span in sink.spans) == arrived
-
-
-def test_an_unsampled_caller_has_no_span_of_the_server(shared_server, shared_sink):
-    for trace_id, flags in {"0af7651916cd43dd8448eb211c80319c": "00", "4bf92f3577b34da6a3ce929d0e0e4736": "01"}.items():
-        headers = {"traceparent": f"00-{trace_id}-b7ad6b7169203331-{flags}"}
-        assert requests.get(f"{shared_server.url}/redis/1", headers=headers, timeout=10).status_code == 200
-
-    def traces():
-        return {span.trace_id for span in shared_sink.spans}
-
-    wait_until(lambda: "4bf92f3577b34da6a3ce929d0e0e4736" in traces(), "the spans of the sampled one, which come later")
-    assert "0af7651916cd43dd8448eb211c80319c" not in traces()
 
 
 def test_a_killed_program_loses_what_it_had_not_sent(start, sink):
     settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint, "DESTINATION_URL": NOBODY}
-    process = start("client.py", "--interval", 0.1, **settings)
+    process = start("client.py", "--interval", 0.1, **settings, OTEL_BSP_SCHEDULE_DELAY=60_000)
     process.wait_for("(?s)traceparent.*traceparent")
     process.stop(signal.SIGKILL)
     assert sink.spans == []
-
-
-def test_variables_of_automatic_configuration_change_nothing(start, sink):
-    names = re.findall("`(OTEL_[A-Z_]+)`", re.search(r"^\| (.*) changes nothing \|", PAGE, re.M)[1])
-    assert len(names) == 3
-    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint, "DESTINATION_URL": NOBODY}
-    assert start("client.py", "--count", 1, **settings, **dict.fromkeys(names, "http/protobuf")).wait() == 1
-    sink.wait_for(1)

@@ -7,6 +7,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from lesson.__main__ import Teacher
 from lesson.steps import STEPS
+from tests.docs.pages import anchors
 from tests.support import ROOT
 from tests.viewer.otlp import attribute, exception, request, send, span, trace_id
 from viewer.store import Store
@@ -411,12 +412,9 @@ def test_a_failed_ping_before_the_sixth_step_asks_for_the_databases(lesson):
 
 
 def test_each_place_to_read_is_a_heading_of_the_page(lesson):
-    page = (ROOT / "docs" / "build.md").read_text()
-    headings = [line.removeprefix("## ") for line in page.splitlines() if line.startswith("## ")]
-    anchors = {heading.lower().replace(".", "").replace(" ", "-") for heading in headings}
     nameless = changed(CALL, service="", kind=0, of=only(CALL))
     pings = [nameless, changed(CALL, kind=0, of=only(CALL)), only(CALL), only(VIEW), only(CALL, VIEW), HEALTHY, FAILED]
     said = [lesson.teacher.say(), *map(lesson.look, pings)]
     places = [text.splitlines()[-1].removeprefix("Read docs/build.md#") for text in said]
     assert len(set(places)) == len(STEPS) + 1
-    assert set(places) <= anchors
+    assert set(places) <= anchors(ROOT / "docs" / "build.md")

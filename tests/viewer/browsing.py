@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from tests.support import wait_until
 from tests.viewer.otlp import send
 from viewer import web
 from viewer.store import Store
@@ -80,15 +81,14 @@ class Page:
         return self.rows.locator(".note")
 
     def colours_of_the_overview(self):
-        """The colours that are drawn in it, as `red,green,blue`."""
-        return self.page.locator("#overview canvas").evaluate(
-            """canvas => {
-                const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-                const seen = new Set();
-                for (let i = 0; i < data.length; i += 4) if (data[i + 3] === 255) seen.add(data.slice(i, i + 3).join());
-                return [...seen];
-            }"""
-        )
+        """The colours that are drawn in it, as `red,green,blue`, once it is painted, a frame behind the rows."""
+        seen = """canvas => {
+            const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            const seen = new Set();
+            for (let i = 0; i < data.length; i += 4) if (data[i + 3] === 255) seen.add(data.slice(i, i + 3).join());
+            return [...seen];
+        }"""
+        return wait_until(lambda: self.page.locator("#overview canvas").evaluate(seen), "the overview is painted")
 
     def pane(self):
         return self.page.locator("#pane")

@@ -13,6 +13,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationSc
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status, TracesData
 
+EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"  # the method of OTLP/gRPC, for what sends bytes
 NOON = 1_700_000_000_000_000_000  # in nanoseconds since 1970
 ids = itertools.count(1)
 SCALARS = {

@@ -1,15 +1,14 @@
 """Each rule of the advice speaks on the smallest trace that deserves it, and is silent on the nearest that does not."""
 
-import contextlib
 import re
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from tests.conftest import server_settings
-from tests.support import ROOT, Process, clean_environment, free_port
+from tests.docs.pages import anchors
+from tests.support import ROOT, free_port
 from tests.viewer.otlp import attribute, case, exception, messages, request, send, span, trace_id
 from viewer import advice
 from viewer.advice import Advisor
@@ -17,12 +16,6 @@ from viewer.neighbours import find_facts
 from viewer.store import Store
 from viewer.web import create_app
 
-UNTRACED = "untraced"  # the folder of the programs without a line of tracing
-INSTRUMENTED = {
-    "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",
-    "OTEL_METRICS_EXPORTER": "none",
-    "OTEL_LOGS_EXPORTER": "none",
-}
 INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = range(1, 6)
 OK, ERROR = Status(code=Status.STATUS_CODE_OK), Status(code=Status.STATUS_CODE_ERROR)
 GET = {"http.request.method": "GET"}
@@ -662,7 +655,7 @@ def test_a_rule_says_once_what_it_found_on_many_spans():
 
 
 @given(st.lists(messages(Span.DESCRIPTOR), min_size=1, max_size=4))
-@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50)
 def test_no_trace_is_too_odd_for_it(spans):
     odd = [Span(**fields) for fields in spans]
     for each in odd:
@@ -675,20 +668,13 @@ def test_no_trace_is_too_odd_for_it(spans):
     assert all(piece.text.endswith(".") for piece in found)
 
 
-def anchors(page):
-    """Return the anchors that GitHub gives to the headings of a page of docs/."""
-    text = re.sub(r"(?ms)^```.*?^```$", "", (ROOT / page).read_text())
-    headings = re.findall(r"^#+ (.*)$", text, re.M)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
 def test_what_a_rule_refers_to_is_there():
     code = (ROOT / "viewer" / "advice.py").read_text()
     sections = re.findall(r'"docs/([\w-]+\.md)#([^"{]+)"', code)
     sections += [("experiments.md", anchor) for anchor in re.findall(r'"(\d+-[\w-]+)"', code)]
     assert len(sections) >= 14
     for page, anchor in sections:
-        assert anchor in anchors(f"docs/{page}")
+        assert anchor in anchors(ROOT / "docs" / page)
 
 
 def test_the_page_lists_the_rules_in_their_order():
@@ -729,21 +715,8 @@ def test_a_client_that_nobody_answers_leaves_nothing_to_be_said(client, sink):
     assert advice_for(sink) == []
 
 
-def test_the_same_programs_instrumented_automatically_leave_nothing_to_be_said(
-    venv_auto, server, start, sink, redis_server, mongodb_server
-):
-    port = free_port()
-    settings = server_settings(sink, redis_server, mongodb_server) | {
-        "SERVER_PORT": port,
-        "DESTINATION_URL": f"http://127.0.0.1:{port}/ping",
-        "OTEL_RESOURCE_ATTRIBUTES": None,
-    }
-    with contextlib.ExitStack() as stack:
-        for program in ("server.py", "client.py"):
-            environment = clean_environment(**settings, **INSTRUMENTED, OTEL_SERVICE_NAME=program)
-            command = [venv_auto / "opentelemetry-instrument", venv_auto / "python", f"{UNTRACED}/{program}"]
-            process = stack.enter_context(Process(*command, env=environment))
-            if program == "server.py":
-                process.wait_for_port(port)
-        sink.wait_for(5)
-        assert advice_for(sink) == []
+def test_the_same_programs_instrumented_automatically_leave_nothing_to_be_said(twin, sink):
+    twin("server.py", instrumented=True)
+    twin("client.py", instrumented=True)
+    sink.wait_for(5)
+    assert advice_for(sink) == []

@@ -15,7 +15,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from tests.viewer.otlp import request, span, trace_id
+from tests.viewer.otlp import request, span
 from tests.viewer.test_otlp_json import as_json
 from viewer import otlp_http
 from viewer.store import Store
@@ -81,12 +81,6 @@ def test_refused_spans_are_answered_with_partial_success(store, post, mimetype):
     assert store.summaries()[0].span_count == 1
 
 
-@pytest.mark.parametrize(("mimetype", "empty"), [(PROTOBUF, b""), (JSON, b"{}")])
-def test_an_empty_request_is_a_good_one(store, post, mimetype, empty):
-    assert post(empty, mimetype).status_code == 200
-    assert store.kept() == 0
-
-
 @pytest.mark.parametrize(("mimetype", "junk"), [(PROTOBUF, b"\xff"), (JSON, b"\xff"), (JSON, b"[]"), (JSON, b"")])
 def test_what_cannot_be_read_is_a_400_with_a_status(store, post, mimetype, junk):
     answer = post(junk, mimetype)
@@ -139,8 +133,11 @@ def test_a_request_of_nearly_16_mb_is_taken(store, post, mimetype):
     assert store.kept() == 16
 
 
-def test_a_bigger_one_is_a_413_even_when_it_is_small_on_the_wire(post):
-    assert post(bytes(20_000_000)).status_code == 413
+def test_a_bigger_one_is_a_413_even_when_it_is_small_on_the_wire(post, port):
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        # Without the body: it may be refused, and the connection reset, while that is on its way.
+        connection.sendall(b"POST /v1/traces HTTP/1.0\r\nContent-Length: 20000000\r\n\r\n")
+        assert connection.makefile("rb").readline().startswith(b"HTTP/1.0 413 ")
     answer = post(gzip.compress(bytes(20_000_000)), Content_Encoding="gzip")
     assert answer.status_code == 413
     assert "16,777,216 bytes" in answered(answer, PROTOBUF, Status).message
@@ -170,25 +167,17 @@ def test_traces_are_posted_and_nothing_can_be_read(post, method):
 
 
 def test_tls_is_answered_with_a_400_and_closed_at_once(port):
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         greeting = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"  # the first bytes of one: no end of a line
         connection.sendall(greeting)
         answer = connection.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.0 400 ")
     assert b"begin the address with http://" in answer
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=5) as connection,
+        socket.create_connection(("127.0.0.1", port), timeout=30) as connection,
         pytest.raises(ssl.SSLError, match="WRONG_VERSION_NUMBER"),
     ):
         ssl.create_default_context().wrap_socket(connection, server_hostname="localhost")
-
-
-def test_http_may_come_byte_by_byte_and_after_an_empty_line(port):
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for byte in b"\r\nPOST /v1/traces HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}":
-            connection.sendall(bytes([byte]))
-        assert connection.makefile("rb").read().startswith(b"HTTP/1.0 200 ")
 
 
 def test_a_page_whose_origin_is_named_may_send(store, post):
@@ -243,11 +232,3 @@ def test_pythons_own_exporter_is_understood(store, port, compression):
     provider.shutdown()
     (summary,) = store.summaries()
     assert (summary.root_name, summary.services, summary.complete) == ("order", (("shop", 2, 2),), True)
-
-
-def test_both_encodings_are_kept_alike(store, post):
-    stores = []
-    for mimetype, encode in ENCODED.items():
-        post(encode(request(span(id=1))), mimetype)
-        stores.append(store.trace(trace_id(1)))
-    assert stores[0] == stores[1]

