@@ -131,13 +131,6 @@ def test_after_a_failed_ping_a_signal_ends_it_with_1(client, number):
     assert "Traceback" not in pinger.output
 
 
-def test_help_explains_the_options(client):
-    pinger = client("--help")
-    assert pinger.wait() == 0
-    for word in ("test", "--count N", "--interval SECONDS", "DESTINATION_URL"):
-        assert word in pinger.out
-
-
 def test_without_settings_it_pings_the_posts_address(client):
     with Answering(http(200)) as proxy:  # which is asked, in place of whoever really listens there
         assert client("--count", 1, http_proxy=proxy.url, OTEL_SDK_DISABLED="true").wait() == 0

@@ -1,5 +1,6 @@
 """Every span that has ended arrives, once, however the processes are started and stopped."""
 
+import contextlib
 import os
 import random
 import re
@@ -72,8 +73,13 @@ def ping_until(process, condition, what):
     traces = []
     with ThreadPoolExecutor(8) as pool:
 
+        def answered(_):
+            while True:  # once more when a worker that ends drops a connection of which it has read nothing
+                with contextlib.suppress(requests.ConnectionError):
+                    return ping(process)
+
         def enough():
-            traces.extend(pool.map(lambda _: ping(process), range(8)))
+            traces.extend(pool.map(answered, range(8)))
             return condition()
 
         wait_until(enough, what, seconds=60)

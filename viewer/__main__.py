@@ -12,23 +12,13 @@ LEAVING = 0.5  # seconds for the requests that are under way, and twice as many 
 
 
 def main(below=None, hint: str = "") -> None:
-    """Run the viewer; the first signal ends it in order, a second one at once.
+    """Run the viewer until Ctrl+C or SIGTERM.
 
     below, hint: what stands below each picture, and what is said while nothing comes, as Terminal takes them.
     """
-    signals: list[int] = []
-
-    def note(signal_number: int, frame: object) -> None:
-        # Not by raising: what is raised inside a callback of the import system is passed over.
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_DFL)
-        signals.append(signal_number)
-
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, note)
     files = read_arguments()
     try:
-        run(signals, files, below, hint)
+        run(files, below, hint)
     except ModuleNotFoundError as error:
         sys.exit(f"{error}: pip install -r requirements-demo.txt -c constraints.txt")
 
@@ -44,18 +34,20 @@ def read_arguments() -> list[Path]:
     return parser.parse_args().files
 
 
-def run(signals: list[int], files: list[Path], below=None, hint: str = "") -> None:
-    """Take spans and show traces until there is something in `signals`, which a signal may put there at any time.
+def run(files: list[Path], below=None, hint: str = "") -> None:
+    """Take spans and show traces until a signal comes; the traces in `files` are there from the start.
 
-    The traces in `files` are there from the start. Ends with status 1 and one line when it cannot start.
+    Ends with status 1 and one line when it cannot start.
     """
-    # Imported only now, so that the signals are in hand by then.
-    from rich.console import Console
+    from rich.console import Console  # only now: --help needs nothing that pip has to install
 
     from viewer import otlp_http, otlp_json, receiver, web
     from viewer.store import Store
     from viewer.terminal import Terminal
 
+    leaving = threading.Event()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda number, frame: leaving.set())
     host = os.environ.get("VIEWER_HOST", "").strip() or "127.0.0.1"
     store = Store(setting("VIEWER_MAX_TRACES", 1_000, 1), setting("VIEWER_MAX_SPANS", 200_000, 1))
     otlp_port = setting("VIEWER_OTLP_PORT", 4317, 0, 65_535)
@@ -103,12 +95,11 @@ OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}
 OTEL_EXPORTER_OTLP_ENDPOINT={address}:{http_port}"""
     )
     threading.Thread(target=terminal.run, args=(bool(files),), name="terminal", daemon=True).start()
-    while not (signals or terminal.ended.wait(0.2)):
+    while not (leaving.is_set() or terminal.ended.wait(0.2)):
         pass
     server.stop(LEAVING).wait()
     terminal.leaving.set()
-    if not terminal.ended.wait(2 * LEAVING):  # stuck on an output that takes no more
-        os._exit(0)
+    terminal.ended.wait(2 * LEAVING)
 
 
 def setting(name: str, default: int, least: int, most: int = 10**9) -> int:

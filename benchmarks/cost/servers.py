@@ -16,7 +16,7 @@ from benchmarks.cost.variants import VENV_AUTO, Variant
 from tests.support import Process, clean_environment, free_port, wait_until
 
 TICKS = os.sysconf("SC_CLK_TCK")  # a second
-PATIENCE = 10  # seconds for the last spans to arrive: twice the SDK's OTEL_BSP_SCHEDULE_DELAY
+PATIENCE = 60  # seconds for the last spans to arrive: the SDK sends every 5, and the machine may be busy
 
 
 @dataclass

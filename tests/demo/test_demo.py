@@ -151,6 +151,16 @@ def test_a_redis_that_dies_is_shown_with_its_log_and_can_be_started_again(shared
     shared_demo.wait_for("Redis is back")
 
 
+def test_while_nothing_comes_it_does_not_ask_for_two_terminals(start):
+    viewer = start("-m", "demo.viewer", VIEWER_WEB_PORT=0, VIEWER_OTLP_PORT=0)
+    viewer.wait_for("No spans yet: the server and the client are starting")
+    assert "terminals" not in viewer.output
+
+
+def test_its_viewer_is_the_one_that_knows_of_the_demo(shared_demo):
+    assert shared_demo.part("-m demo.viewer")
+
+
 # The end
 
 

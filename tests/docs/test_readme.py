@@ -88,6 +88,10 @@ def test_the_viewer_is_started_first_and_a_token_comes_last():
     assert places == sorted(places)
 
 
+def test_each_terminal_has_a_number_and_the_viewers_is_started_first():
+    assert re.findall(r"^# terminal (\d)$", README, re.M) == ["3", "1", "2", "4", "5"]
+
+
 def in_terminal(number, folder, default, port):
     """Type what the README has for a terminal, in `folder`, with a port in place of the default one."""
     (folder / ".venv" / "bin").mkdir(parents=True)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support import wait_until
 from tests.viewer.browsing import Axe, expect
-from tests.viewer.otlp import request, shop, span, trace_id, wide
+from tests.viewer.otlp import attribute, request, shop, span, trace_id, wide
 
 
 def test_400_pixels_are_enough(page):
@@ -37,6 +37,46 @@ def test_name_and_mark_of_a_lost_span_are_whole_where_its_service_is_the_only_on
         assert is_whole(row.locator(".note"))
         assert row.locator(".service").bounding_box()["width"] == 1
     expect(page.locator("#services .chip")).to_contain_text("py-opentelemetry-manual-otlp-server")
+
+
+def test_names_in_the_pane_break_behind_a_dot_or_a_low_line(trace):
+    keys = ["network.protocol.version", "http.response.status_code"]
+    page = trace(request(span(id=2, attributes=[attribute(key, "x") for key in keys])), path=f"#{2:016x}")
+    lines = """name => {
+        const lines = new Map();
+        for (const node of name.childNodes) for (let i = 0; i < (node.data?.length ?? 0); i++) {
+            const range = document.createRange();
+            range.setStart(node, i);
+            range.setEnd(node, i + 1);
+            const {top} = range.getBoundingClientRect();
+            lines.set(top, (lines.get(top) ?? "") + node.data[i]);
+        }
+        return [...lines.values()];
+    }"""
+    for key in keys:
+        *first, _ = page.pane().locator("dt bdi", has_text=key).evaluate(lines)
+        assert first, "broken at all, or the test sees nothing"
+        assert all(line.endswith((".", "_")) for line in first)
+
+
+def test_no_button_stands_alone_and_no_placeholder_is_clipped(trace):
+    page = trace(*shop())
+    tops = "buttons => buttons.filter(button => button.offsetParent).map(button => button.offsetTop)"
+    fits = """field => {
+        const pen = new OffscreenCanvas(1, 1).getContext("2d");
+        const {font, paddingLeft} = getComputedStyle(field);
+        pen.font = font;
+        return pen.measureText(field.placeholder).width <= field.clientWidth - 2 * parseInt(paddingLeft);
+    }"""
+    for width in range(400, 1500, 100):
+        page.set_viewport_size({"width": width, "height": 800})
+        download = page.get_by_role("button", name="Download").evaluate("button => button.offsetTop")
+        assert page.locator(".tools button").evaluate_all(tops).count(download) > 1, width
+        assert page.locator("#find").evaluate(fits), width
+    page.open("/")
+    for width in (400, 800, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.get_by_role("searchbox").evaluate(fits), width
 
 
 def test_the_timeline_is_there_beside_or_above_the_pane(trace):

@@ -89,6 +89,15 @@ def test_a_file_that_cannot_be_shown_is_named_in_a_line(page, text, words):
     page.problems.clear()  # the browser has noted the refusal
 
 
+def test_the_line_that_cannot_be_read_is_named(page):
+    page = page()
+    (trace,) = saved(page, 1)
+    drop(page, ("lines.jsonl", json.dumps(trace) + "\n{\n"))
+    expect(page.locator("#dropped")).to_contain_text(re.compile("lines.jsonl: .*line 3"))
+    expect(page.traces).to_have_text(["trace 1"])
+    page.problems.clear()
+
+
 def test_a_file_is_opened_by_keys_alone(page):
     page = page()
     page.on("filechooser", lambda _: None)  # well before the key: nobody waits for the browser to have heard of it

@@ -47,6 +47,14 @@ def test_the_bar_of_a_duration_is_relative_to_the_longest(page):
     assert shares == ["0.25", "1"]
 
 
+def test_what_is_missing_in_a_trace_is_marked(page):
+    page = page()
+    page.send(request(span("/ping", parent=9)))
+    expect(page.locator("#traces .note")).to_have_text(
+        ["incomplete: no root span has come; the parent of 1 span has not come"]
+    )
+
+
 def test_what_left_for_room_is_told(page):
     page = page(bounds={"max_traces": 2})
     page.send(*(request(span(trace=number)) for number in range(1, 6)))

@@ -7,7 +7,9 @@ import os
 import pty
 import re
 import signal
+import socket
 import struct
+import subprocess
 import sys
 import termios
 import threading
@@ -19,7 +21,7 @@ import pytest
 import requests
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 
-from tests.support import ROOT, Process, clean_environment, free_port, wait_until
+from tests.support import ROOT, Process, answers, clean_environment, free_port, wait_until
 from tests.viewer.otlp import EXPORT, attribute, request, span, trace_id
 from viewer.__main__ import is_loopback, setting
 
@@ -209,6 +211,24 @@ def test_the_bounds_can_be_set(viewer):
     process.wait_for(READY)
     assert process.add(*(span() for _ in range(5))).partial_success.rejected_spans == 3
     process.wait_for("cut: 3 spans")
+
+
+def test_it_listens_where_localhost_is_an_address_of_ipv6_alone(tmp_path):
+    own_names = ("unshare", "--map-root-user", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"')
+    (tmp_path / "hosts").write_text("::1 localhost\n")
+    names = (*own_names, tmp_path / "hosts")
+    probe = "import socket; {each[4][0] for each in socket.getaddrinfo('localhost', 0)} == {'::1'} or exit(1)"
+    try:
+        subprocess.run([*names, sys.executable, "-c", probe], check=True, capture_output=True)
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("names of its own, or IPv6, cannot be had here")
+    ports = {"VIEWER_OTLP_PORT": free_port(), "VIEWER_HTTP_PORT": free_port(), "VIEWER_WEB_PORT": free_port()}
+    settings = clean_environment(VIEWER_HOST="localhost", **ports)
+    with Process(*names, sys.executable, "-m", "viewer", env=settings) as process:
+        process.wait_for("shows the traces on http://localhost:")
+        wait_until(lambda: all(answers(port, "::1") for port in ports.values()), "all three listen")
+        assert process.err == ""
 
 
 @pytest.mark.parametrize(

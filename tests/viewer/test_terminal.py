@@ -8,8 +8,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from tests.viewer.otlp import NOON, attribute, case, exception, request, send, span
-from viewer.picture import JOINERS, MAX_FAILURES, MAX_ROWS, duration
+from tests.viewer.otlp import NOON, attribute, case, exception, request, send, span, trace_id
+from viewer.picture import JOINERS, MAX_FAILURES, MAX_ROWS, Picture, duration
 from viewer.store import Store
 from viewer.terminal import ANSWER, BURST, EMPTY, PATIENCE, QUIET, Terminal
 
@@ -408,3 +408,17 @@ def test_a_line_is_said_once_however_often_it_comes():
     assert screen.after(0) == "one\\x1b[2J\n\ntwo\n\n"
     screen.terminal.say("two")
     assert screen.after(1) == ""
+
+
+def test_a_trace_that_cannot_be_drawn_does_not_take_the_others_along(monkeypatch):
+    draw = Picture.draw
+
+    def draw_but_one(self):
+        if self.summary.root_name == "bad":
+            raise RuntimeError("a bug")
+        return draw(self)
+
+    monkeypatch.setattr(Picture, "draw", draw_but_one)
+    text = picture(request(span("bad", trace=1), span("good", trace=2)))
+    assert f"trace {trace_id(1)} cannot be drawn: RuntimeError" in text
+    assert "good" in text

@@ -187,8 +187,8 @@ function go(node, chosen = selected && node, block = "nearest") {
 const jumpTo = (node, chosen) => go(node, chosen, "center");
 
 function goToAddress() {
-  const [id, others = ""] = location.hash.slice(1).split(/(?=\.)/);
-  const node = trace.byKey.get(id.toLowerCase().padStart(16, "0") + others);
+  const id = location.hash.slice(1);
+  const node = trace.byKey.get(id);
   if (node) jumpTo(node, node);
   else if (id) warn(`The span ${visible(id)} is not in this trace.`);
   else if (selected) go(active, null);
