@@ -48,6 +48,12 @@ class Ping:
         if self.client and self.seen_server and same(self.client, self.seen_server):
             self.seen_server = None  # it was the client's all the time, of the wrong kind
 
+    @property
+    def lacks_server(self):
+        """Whether the client had an answer, and no span of the server has come since, in whatever trace."""
+        seen, answered = self.seen_server, self.client and self.client.get(CODE)
+        return bool(answered and not self.server and (not seen or seen.start < self.client.start))
+
     def _find_server(self):
         spans = [span for span in self.spans if span is not self.root or not self._is_clients(span)]
         for span in spans:

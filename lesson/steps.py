@@ -22,6 +22,14 @@ class Unseen(str):
 
 
 FAILED = Unseen("This ping failed, and so does not show it all. Are Redis and MongoDB running?")
+NO_SERVER = "No span of the server came. Make one in its view, of the kind SERVER; a decorator stands below @app.route."
+
+FORMS = {  # what a value looks like, and what to do about another one
+    "url.full": (r"https?://", "It begins with http:// or https://."),
+    "url.path": (r"/", "It begins with /."),
+    "server.address": (r"([^/:]+|[0-9a-f:]+)$", "Give the host alone, without the port."),
+}
+NUMBERS = [CODE, "server.port"]
 
 
 def a_span_arrives(ping):
@@ -36,7 +44,8 @@ def it_says_who_sent_it(ping):
             return f"Nobody knows which program made {called(span)}. Its process has no service.name: give it one."
     client, server = ping.client or ping.seen_client, ping.server or ping.seen_server
     if client and server and client.service == server.service:
-        return f"{called(client)} and {called(server)} come from two processes. Give each a service.name of its own."
+        one = f"{called(client)} and {called(server)} come from two processes of one name, {short(client.service)}."
+        return f"{one} Give each its own, which stands in no file that they share."
     return ""
 
 
@@ -47,8 +56,9 @@ def it_says_what_it_is(ping):
         return Unseen()
     if kind_of(span) != "CLIENT":
         return f"{called(span)} is of the kind {kind_of(span)}. A span that asks another process is CLIENT."
-    if lacking(span, OF_CLIENT) == [CODE] and (span.status == ERROR or ping.seen_client):
-        return Unseen(f"{called(span)} has no {CODE}. Set it inside of the block. Or is the server not running?")
+    if lacking(span, OF_CLIENT) == [CODE]:
+        words = f"{called(span)} has no {CODE}. Set it inside of the block. Or is the server not running?"
+        return Unseen(words) if span.status == ERROR or ping.seen_client else words
     return say_of_attributes(span, OF_CLIENT)
 
 
@@ -56,14 +66,14 @@ def the_server_has_one_too(ping):
     """It is SERVER, named after the route, with method, route, path, scheme and status code."""
     span = ping.server
     if not span:
-        return Unseen()
+        return Unseen(NO_SERVER if ping.lacks_server else "")
     if kind_of(span) != "SERVER":
         return f"{called(span)} is of the kind {kind_of(span)}. A span that answers another process is SERVER."
     if lacking(span, OF_SERVER) == [CODE] and ping.failed:
         return FAILED
     route = span.get("http.route")
-    if route and span.name not in (route, f"{span.get('http.request.method')} {route}"):
-        return f"{called(span)} and its http.route, “{route}”, are not the same. Both are the route."
+    if route and (route[0] != "/" or span.name not in (route, f"{span.get('http.request.method')} {route}")):
+        return f"{called(span)} has the http.route “{route}”. Both are the route, which begins with /."
     return say_of_attributes(span, OF_SERVER)
 
 
@@ -80,6 +90,8 @@ def one_trace(ping):
         return Unseen()
     if ping.failed:
         return Unseen(f"The answer to {called(client)} was {client.get(CODE)}. The terminal of the server says why.")
+    if ping.lacks_server:
+        return NO_SERVER
     lost = f"{called(client)} had an answer, and {called(ping.seen_server)} is not its child."
     return f"{lost} Inject into the headers inside of the client's block, and extract from them in the server."
 
@@ -96,11 +108,14 @@ def inside_the_server(ping):
     systems = set()
     for outer in server.children:
         if kind_of(outer) != "INTERNAL" and outer.children:
+            inner = outer.children[0]
+            if kind_of(inner) == "INTERNAL":
+                return f"{called(inner)} is in {called(outer)}. Turn the two round."
             return f"{called(outer)} is of the kind {kind_of(outer)}. It asks nobody itself, and so is INTERNAL."
         if kind_of(outer) != "INTERNAL":
-            return f"{called(outer)} is right below {called(server)}. Put an INTERNAL span between them."
+            return f"{called(outer)} is right below {called(server)}. Begin it inside the block of an INTERNAL span."
         if not outer.children:
-            return f"There is nothing in {called(outer)}. Put a CLIENT span around the calls of the database."
+            return f"There is nothing in {called(outer)}. Begin a CLIENT span inside of its block, around the calls."
         for span in outer.children:
             if kind_of(span) != "CLIENT" and span.children:
                 return f"{called(span)} is in {called(outer)}. It belongs right below {called(server)}."
@@ -146,7 +161,7 @@ def when_it_fails(ping):
             return f"{called(span)} is in error, and has no {ERROR_TYPE}. Set it inside of the block."
         if re.search(r"[\s<]", span.get(ERROR_TYPE)):
             said = short(span.get(ERROR_TYPE))
-            return f"The {ERROR_TYPE} of {called(span)} is {said}. Give the name of the exception's class alone."
+            return f"The {ERROR_TYPE} of {called(span)} is “{said}”. Give the name of the exception's class alone."
     if client.get(ERROR_TYPE) != "500":
         return f"The {ERROR_TYPE} of {called(client)} is {client.get(ERROR_TYPE)}. The answer failed: give its code."
     return ""
@@ -162,13 +177,11 @@ def say_of_attributes(span, names):
     if lacking(span, names):
         return f"{called(span)} has no {', no '.join(lacking(span, names))}."
     for pair in span.span.attributes:
-        if pair.key in (CODE, "server.port") and pair.value.HasField("string_value"):
+        if pair.key in NUMBERS and pair.value.HasField("string_value"):
             return f"The {pair.key} of {called(span)} is a text. Give a number."
-    address, port, url = span.get("server.address"), span.get("server.port"), span.get("url.full")
-    if address.endswith(f":{port}") or "/" in address:
-        return f"The server.address of {called(span)} is {address}. Give the host alone, without the port."
-    if url and "://" not in url:
-        return f"The url.full of {called(span)} is {short(url)}. It begins with http:// or https://."
+        form, words = FORMS.get(pair.key, ("", ""))
+        if not re.match(form, span.get(pair.key)):
+            return f"The {pair.key} of {called(span)} is “{short(span.get(pair.key))}”. {words}"
     return ""
 
 
@@ -183,8 +196,8 @@ class Step(NamedTuple):
 STEPS = [
     Step("A span arrives", a_span_arrives, "None has come yet. Put one around the request of the client."),
     Step("It says who sent it", it_says_who_sent_it, "Give each process a service.name of its own."),
-    Step("It says what it is", it_says_what_it_is, "The client's span wants a kind and attributes."),
-    Step("The server has one too", the_server_has_one_too, "No span of the server has come yet. Make one in its view."),
+    Step("It says what it is", it_says_what_it_is, "Put a kind and attributes on the client's span."),
+    Step("The server has one too", the_server_has_one_too, NO_SERVER),
     Step("One trace", one_trace, "Make the span of the server a child of the client's."),
     Step("Inside the server", inside_the_server, "Make two spans for each database, one in the other."),
     Step("When it fails", when_it_fails, "Stop Redis, and look at the next ping."),
