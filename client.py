@@ -42,4 +42,4 @@ def send_requests(url):
 
 if __name__ == "__main__":
     url = read_setting("DESTINATION_URL", "http://localhost:8081/ping", check_http_url)
-    sys.exit(repeat_until_ctrl_c(send_requests, url))  # every 5 s; with 1 when a ping failed, else 0
+    sys.exit(repeat_until_ctrl_c(send_requests, url))  # every 5 s; with 1 if a ping failed
