@@ -16,14 +16,14 @@ from beyond.settings import say_where_traces_go
 
 
 def get_endpoint():
-    """Return where to send traces (str): where the environment says, else to Lightstep or to this machine."""
+    """Return where to send traces (str): to Lightstep or to this machine, unless the environment says where."""
     default = "https://ingest.lightstep.com:443" if os.environ.get("LS_ACCESS_TOKEN") else "http://localhost:4317"
     endpoint = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
     return endpoint or default
 
 
 def get_otlp_exporter():
-    """Return the exporter, which sends spans over OTLP/gRPC: with a token to Lightstep, as in the post."""
+    """Return the exporter, which sends spans over OTLP/gRPC, with a token in its headers if there is one."""
     ls_access_token = os.environ.get("LS_ACCESS_TOKEN")
     return OTLPSpanExporter(
         endpoint=get_endpoint(),
@@ -34,7 +34,7 @@ def get_otlp_exporter():
 def get_tracer(name=__name__):
     """Return a tracer; `name` (str) is the instrumentation scope: the part of the program that made a span."""
     if not isinstance(trace.get_tracer_provider(), TracerProvider):  # the first call sets up tracing
-        # create() reads the environment too, but a name that it is given would win: so ask the environment first.
+        # Resource.create() prefers the name that it is given to the environment's: so read the environment first.
         name_in_environment = OTELResourceDetector().detect().attributes.get(SERVICE_NAME)
         resource = Resource.create({SERVICE_NAME: name_in_environment or "test-py-manual-otlp"})
         provider = TracerProvider(resource=resource)

@@ -33,7 +33,7 @@ def get_context_from_flask_request(request):
     """Return the caller's context, whose span becomes the parent; without the header it is empty: a new trace."""
     traceparent = get_header_from_flask_request(request, "traceparent")
     tracestate = get_header_from_flask_request(request, "tracestate")  # what tracing vendors add; often empty
-    carrier = {"traceparent": traceparent, "tracestate": tracestate}  # lists, empty ones without the header
+    carrier = {"traceparent": traceparent, "tracestate": tracestate}  # extract takes lists too, and empty ones
     ctx = TraceContextTextMapPropagator().extract(carrier)
     return ctx
 

@@ -57,5 +57,5 @@ def connect_to_mongodb():
 def make_mongo_client(uri):
     """Return a client that gives up within 2 s, and the host (str) and port (int) of one of its servers."""
     client = MongoClient(uri, connect=False, connectTimeoutMS=1000, timeoutMS=2000, retryReads=False)
-    host, port = min(client.topology_description.server_descriptions())  # of a unix socket the port is None
+    host, port = min(client.topology_description.server_descriptions())  # the first by name; a unix socket has no port
     return client, host, port

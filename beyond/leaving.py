@@ -35,6 +35,6 @@ def send_the_rest(processor):
     Where an SDK has others, nothing happens here, and its own exit handler sends the rest in its own time.
     """
     with suppress(AttributeError):
-        exporter = processor.span_exporter
+        exporter, shutdown = processor.span_exporter, processor._batch_processor.shutdown
         exporter._timeout = min(exporter._timeout, LAST_EXPORT)
-        processor._batch_processor.shutdown(timeout_millis=1000 * (LAST_EXPORT + MARGIN))
+        shutdown(timeout_millis=1000 * (LAST_EXPORT + MARGIN))
