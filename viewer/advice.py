@@ -161,7 +161,14 @@ def no_client(scene: Scene) -> Iterator[Finding]:
     for node in scene.nodes:
         parent = node.parent
         is_remote = parent is not None and parent.service != node.service and not (node.shares_id or parent.shares_id)
-        if node.kind == SERVER and is_remote and parent.kind == INTERNAL:
+        if node.kind != SERVER or not is_remote or parent.kind not in (INTERNAL, SERVER):
+            continue
+        beside = [each for each in parent.children if each.kind == CLIENT and not each.children]
+        call = next((each for each in beside if each.call.method and runs_in(node, each, MS)), None)
+        if call:
+            problem = f"{called(call)} is not the parent of {called(node)} of {short(node.service)}, which answers it"
+            yield Finding(call, problem, "inject the context inside of its block", "docs/build.md#5-one-trace")
+        elif parent.kind == INTERNAL:
             problem = f"{called(parent)} is INTERNAL, and {called(node)} of {short(node.service)} answers it"
             remedy = "make a CLIENT span around the call, and inject the context while it is the current one"
             yield Finding(parent, problem, remedy, "docs/your-own.md#2-a-second-service")

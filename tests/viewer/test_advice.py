@@ -231,6 +231,24 @@ def test_a_call_without_a_client_span(kind, service, expected):
     assert rules(*made) == expected
 
 
+@pytest.mark.parametrize("around", [INTERNAL, SERVER])
+def test_a_context_that_is_injected_before_the_span_of_the_call(around):
+    piece = only(
+        request(make("/order", around, id=1, end=100), service="shop"),
+        request(make("ask", CLIENT, coded(CALL), id=2, parent=1, start=10, end=90), service="shop"),
+        request(make("/price", SERVER, parent=1, start=20, end=80), service="prices"),
+    )
+    assert (piece.rule, piece.span_id) == ("no-client", f"{2:016x}")
+    assert piece.text == (
+        "“ask” is not the parent of “/price” of prices, which answers it: inject the context inside of its block."
+    )
+
+
+def test_a_server_below_a_server_alone_is_a_proxy():
+    around = request(make("/order", SERVER, id=1, end=100), service="proxy")
+    assert rules(around, request(make("/order", SERVER, id=2, parent=1, start=20, end=80), service="shop")) == []
+
+
 # two-servers
 
 
