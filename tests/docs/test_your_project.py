@@ -28,6 +28,9 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from tests.support import ROOT, free_port
+from tests.viewer.otlp import send
+from viewer.advice import Advisor
+from viewer.store import Store
 
 PAGE = (ROOT / "docs" / "your-project.md").read_text()
 SOLUTION = Path(__file__).parent / "your_project"
@@ -76,12 +79,12 @@ def service(start, sink, tmp_path):
 
 @pytest.fixture
 def call(start, sink, tmp_path):
-    """Run the caller of the page, which asks for `url`, to its end: `call(url)`."""
+    """Run the caller of the page, which asks for `url`, to its end: `call(url)`; `without` a part of a line."""
 
-    def call(url):
+    def call(url, without="..."):
         shutil.copytree(SOLUTION, tmp_path, dirs_exist_ok=True)
         text = (tmp_path / "caller.py").read_text()
-        (tmp_path / "asks.py").write_text(text.replace("http://127.0.0.1:8083/book/7", url))
+        (tmp_path / "asks.py").write_text(text.replace("http://127.0.0.1:8083/book/7", url).replace(without, ""))
         settings = {"OTEL_SERVICE_NAME": "caller", "OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint}
         process = start("asks.py", cwd=tmp_path, **settings)
         process.wait()
@@ -101,6 +104,18 @@ def test_the_five_spans_are_one_trace_also_over_await_gather_and_a_background_ta
     title, author, remember = spans["find title"], spans["find author"], spans["remember"]
     assert title.start < author.end and author.start < title.end
     assert remember.start >= max(title.end, author.end)
+
+
+def test_without_inject_the_advice_finds_the_other_half(service, call, sink):
+    url = f"{service(OTEL_BSP_SCHEDULE_DELAY=100).url}/book/8"
+    call(url, without="TraceContextTextMapPropagator().inject(carrier)")
+    sink.wait_for(4)
+    store = Store()
+    for sent in sink.requests:
+        send(store, sent)
+    advisor = Advisor(store)
+    said = [piece for summary in store.summaries() for piece in advisor.review(summary.trace_id)]
+    assert [piece.rule for piece in said] == ["lost-context", "lost-context"]
 
 
 def test_the_caller_says_what_went_wrong_and_no_password(call, sink):
