@@ -73,7 +73,7 @@ def the_server_has_one_too(ping):
         return FAILED
     route = span.get("http.route")
     if route and (route[0] != "/" or span.name not in (route, f"{span.get('http.request.method')} {route}")):
-        return f"{called(span)} has the http.route “{route}”. Both are the route, which begins with /."
+        return f"{called(span)} has the http.route “{route}”. The name is the route, which begins with /."
     return say_of_attributes(span, OF_SERVER)
 
 

@@ -174,7 +174,7 @@ HALF_RIGHT = {
     "a route without a slash": (
         renamed(VIEW, "ping", of=changed(VIEW, attributes={"http.route": "ping"})),
         "4",
-        "“ping” has the http.route “ping”. Both are the route, which begins with /.",
+        "“ping” has the http.route “ping”. The name is the route, which begins with /.",
     ),
     "a URL in place of its path": (
         changed(VIEW, attributes={"url.path": "http://localhost:8081/ping"}),
@@ -185,7 +185,7 @@ HALF_RIGHT = {
     "a name that is no route": (
         renamed(VIEW, "ping"),
         "4",
-        "“ping” has the http.route “/ping”. Both are the route, which begins with /.",
+        "“ping” has the http.route “/ping”. The name is the route, which begins with /.",
     ),
     "nothing inside": (only(CALL, VIEW), "6", "No span below “/ping” has the db.system.name redis and mongodb."),
     "one database": (
