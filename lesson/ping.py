@@ -22,11 +22,6 @@ def is_of_database(span):
     return any(name.startswith("db.") for name in span.attributes)
 
 
-def same(one, other):
-    """Return whether two spans have one name, and come from one program."""
-    return (one.service, one.name) == (other.service, other.name)
-
-
 class Ping:
     """One trace. `client` is the span that asks, `server` the one that answers; None where there is none.
 
@@ -45,8 +40,6 @@ class Ping:
         if self.client and self.client.get(CODE):
             self.seen_client = self.client
         self.seen_server = self.server or self.seen_server
-        if self.client and self.seen_server and same(self.client, self.seen_server):
-            self.seen_server = None  # it was the client's all the time, of the wrong kind
 
     @property
     def lacks_server(self):

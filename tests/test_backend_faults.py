@@ -15,11 +15,11 @@ SMALL = {"OTEL_BSP_MAX_QUEUE_SIZE": 64, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": 32}  #
 
 
 def ping(process, times):
-    """Ping that often; each one must be well, and none may wait for an export (which would take 10 s)."""
+    """Ping that often; each one must be well, and none may wait for an export (which would take up to 10 s)."""
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: requests.get(f"{process.url}/ping", timeout=10), range(times)))
     assert {answer.status_code for answer in answers} == {200}
-    assert max(answer.elapsed.total_seconds() for answer in answers) < 8
+    assert max(answer.elapsed.total_seconds() for answer in answers) < 3
 
 
 @pytest.fixture(params=["none listens", "one never answers"])
