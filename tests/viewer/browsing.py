@@ -81,9 +81,15 @@ class Page:
         return self.rows.locator(".note")
 
     def colours_of_the_overview(self):
-        """The colours that are drawn in it, as `red,green,blue`, once it is painted, a frame behind the rows."""
+        """The colours that are drawn in it, as `red,green,blue`, once it is painted, a frame behind the rows.
+
+        Read from a copy: of a canvas that is read again and again the browser complains.
+        """
         seen = """canvas => {
-            const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            const {width, height} = canvas;
+            const copy = new OffscreenCanvas(width, height).getContext("2d", {willReadFrequently: true});
+            copy.drawImage(canvas, 0, 0);
+            const {data} = copy.getImageData(0, 0, width, height);
             const seen = new Set();
             for (let i = 0; i < data.length; i += 4) if (data[i + 3] === 255) seen.add(data.slice(i, i + 3).join());
             return [...seen];
