@@ -42,7 +42,7 @@ def as_parameter(number):
 @contextlib.contextmanager
 def desk(folder):
     """Set up a place for experiments, one after the other: yield a clone (Path), whose files git knows, in `folder`."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     with clone(folder):
         subprocess.run("git init --quiet && git add --all", shell=True, cwd=folder / "clone", check=True)
         yield folder / "clone"
@@ -55,7 +55,7 @@ def desk(folder):
 def demo(tmp_path_factory):
     """The demo that runs for the whole first evening."""
     ports = {name: free_port() for name in PORTS}
-    folder = tmp_path_factory.getbasetemp() / "demo"
+    folder = tmp_path_factory.mktemp("demo")  # a new one if a worker comes back to this evening after other tests
     with desk(folder) as cloned:
         settings = ports | {"COLUMNS": 80, "TMPDIR": folder}
         with Process.python("-m", "demo", env=clean_environment(**settings), cwd=cloned) as process:
