@@ -65,9 +65,10 @@ def test_a_sentence_leads_to_the_page_that_explains_it(trace):
 
 def test_what_comes_later_in_another_trace_is_said_and_leads_there(trace):
     call, answer = pings()
-    page = trace(call)
+    page = trace(call, clock=True)
     expect(button(page)).to_be_hidden()
     page.send(answer)
+    page.clock.run_for(11_000)  # all its looks are after that
     expect(button(page)).to_have_accessible_name("Advice 1")
     button(page).click()
     pieces(page).get_by_role("link", name="The other trace").click()
