@@ -4,6 +4,7 @@ import os
 import re
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.support import wait_until
 from tests.viewer.otlp import send
@@ -33,8 +34,11 @@ class Viewer:
         self.store.revision = before + 1  # the browser still has the old list
 
     def send(self, *requests):
+        """Keep all of them at once: a page that asks between two would show a part."""
+        whole = ExportTraceServiceRequest()
         for each in requests:
-            send(self.store, each)
+            whole.MergeFrom(each)
+        send(self.store, whole)
 
 
 class Page:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 
 import pytest
 
@@ -62,7 +63,8 @@ def real_viewer(start):
 
 @pytest.fixture
 def page(browser, context, viewer, start):
-    """Open a page of an empty viewer: `page(path, bounds=…, **options of the browser)`; `clock` lets its time be set.
+    """Open a page of an empty viewer: `page(path, bounds=…, **options of the browser)`. With `clock` its time stands
+    still but for `page.clock.run_for`, however long the test takes.
 
     Whatever the test: the browser must not complain, and must ask nobody but the viewer. (`start` is asked for
     so that a page is closed before the process that serves it.)
@@ -77,6 +79,7 @@ def page(browser, context, viewer, start):
         own = browser.new_context(**{"timezone_id": "UTC"} | options) if options or clock else context
         if clock:
             own.clock.install()
+            own.clock.pause_at(time.time() + 60)  # ahead, or it would have passed on a busy machine
         opened.append(Page(own.new_page(), viewer))
         opened[-1].set_viewport_size({"width": width, "height": height})
         opened[-1].emulate_media(color_scheme=scheme)

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.support import wait_until
 from tests.viewer.browsing import Axe, expect
 from tests.viewer.otlp import attribute, request, shop, span, trace_id
 from tests.viewer.test_advice import SERVER, make, pings
@@ -24,8 +25,10 @@ def pieces(page):
 
 def test_where_there_is_nothing_to_say_there_is_no_button(trace):
     page = trace(*shop())
+    # Not by wait_for_function: the page's headers forbid what that does the second time.
     entries = "performance.getEntriesByType('resource')"
-    page.wait_for_function(f"{entries}.some(each => each.name.includes('/viewer/advice/') && each.responseEnd)")
+    answered = f"{entries}.some(each => each.name.includes('/viewer/advice/') && each.responseEnd)"
+    wait_until(lambda: page.evaluate(answered), "an answer about advice")
     expect(page.rows).to_have_count(3)
     expect(button(page)).to_be_hidden()
 
@@ -65,9 +68,10 @@ def test_a_sentence_leads_to_the_page_that_explains_it(trace):
 
 def test_what_comes_later_in_another_trace_is_said_and_leads_there(trace):
     call, answer = pings()
-    page = trace(call)
+    page = trace(call, clock=True)
     expect(button(page)).to_be_hidden()
     page.send(answer)
+    page.clock.run_for(11_000)  # all its looks are after that
     expect(button(page)).to_have_accessible_name("Advice 1")
     button(page).click()
     pieces(page).get_by_role("link", name="The other trace").click()

@@ -499,9 +499,10 @@ def test_a_call_without_an_answer_may_still_grow_until_it_was_quiet_for_long(pag
 
 
 def test_a_call_whose_answer_came_does_not_grow(trace):
-    page = trace(request(call(url_full="it")))
+    page = trace(request(call(url_full="it")), clock=True)
     expect(page.locator("#growing")).to_be_visible()
     page.send(request(span("answer", id=2, parent=1, start_time_unix_nano=time.time_ns())))
+    page.clock.run_for(1_000)
     expect(page.rows).to_have_count(2)
     expect(page.locator("#growing")).to_be_hidden()
 

@@ -22,8 +22,8 @@ export function watch(address, show, wanted = () => true) {
     }
     if (signal.aborted) return;
     $("trouble").hidden = last !== undefined;
-    const rest = Math.max(500, 2 * (performance.now() - began)); // milliseconds; never keep the viewer busy
-    timer = setTimeout(() => wanted() && ask(), rest);
+    const rest = 2 * (performance.now() - began); // milliseconds; never keep the viewer busy
+    timer = setTimeout(() => wanted() && ask(), Math.min(10_000, Math.max(500, rest))); // but a machine may have slept
   }
 
   return () => {
