@@ -130,8 +130,9 @@ class Process:
         """Wait until its output matches the regular expression `pattern`; return the match."""
 
         def found():
+            ended = self.returncode is not None  # asked first: what it wrote last may come between the two
             match = re.search(pattern, self.output)
-            assert match or self.returncode is None, f"{self} ended ({self.returncode}):\n{self.output}"
+            assert match or not ended, f"{self} ended ({self.returncode}):\n{self.output}"
             return match
 
         try:
