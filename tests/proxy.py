@@ -48,6 +48,9 @@ class Proxy:
                     continue
                 server = socket.create_connection(("127.0.0.1", self.target))
                 self.sockets.add(server)
+                if self.mode == "refuse":  # since it was accepted: close() may not have seen these two
+                    _close(client)
+                    _close(server)
                 for ends in (client, server, False), (server, client, True):
                     threading.Thread(target=self._pump, args=ends, daemon=True).start()
 

@@ -63,8 +63,8 @@ class Sink(TraceServiceServicer):
         return ExportTraceServiceResponse()
 
     def stop(self):
-        """Stop listening, and wait until the port is free again."""
-        self.server.stop(grace=None).wait()
+        """Stop listening, answer what has come, and wait until the port is free again."""
+        self.server.stop(grace=5).wait()  # a sender without an answer would send it twice
 
     @property
     def spans(self):

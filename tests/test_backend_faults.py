@@ -19,7 +19,7 @@ def ping(process, times):
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: requests.get(f"{process.url}/ping", timeout=10), range(times)))
     assert {answer.status_code for answer in answers} == {200}
-    assert max(answer.elapsed.total_seconds() for answer in answers) < 3
+    assert max(answer.elapsed.total_seconds() for answer in answers) < 5
 
 
 @pytest.fixture(params=["none listens", "one never answers"])

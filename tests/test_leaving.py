@@ -34,7 +34,7 @@ def test_the_client_sums_up_and_delivers_every_ended_span(shared_server, client,
     told = re.findall(r"'00-(\w{32})-", pinger.err)
     ended = told[: pinger.out.count("Request to")]  # what is said after a span's end
     assert set(ended) <= {span.trace_id for span in sink.spans}
-    assert re.search(r"\n\d+ pings, 0 failed\n$", pinger.out)
+    assert re.search(r"\d+ pings, 0 failed\n$", pinger.out)  # the signal may come before the end of the line above
 
 
 @pytest.mark.parametrize(

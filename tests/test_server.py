@@ -29,7 +29,7 @@ def test_a_direct_route_answers_that_many_letters(shared_server, database, lengt
 def test_redis_holds_the_length_and_is_connected_to_once(shared_server, redis_server):
     with redis.Redis.from_url(redis_server.url) as observer:
 
-        def connections():  # not those of the launcher of this Redis, which asks each second whether it is there
+        def connections():  # not the observer's own
             return {client["id"] for client in observer.client_list() if client["cmd"] == "get"}
 
         get(shared_server)

@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-LEAVING = 0.5  # seconds for the requests that are under way, and twice as many for the traces not shown yet
+LEAVING = 0.5  # seconds for the requests that are under way, and four times as many for the traces not shown yet
 
 
 def main(below=None, hint: str = "") -> None:
@@ -99,7 +99,7 @@ OTEL_EXPORTER_OTLP_ENDPOINT={address}:{http_port}"""
         pass
     server.stop(LEAVING).wait()
     terminal.leaving.set()
-    terminal.ended.wait(2 * LEAVING)
+    terminal.ended.wait(4 * LEAVING)
 
 
 def setting(name: str, default: int, least: int, most: int = 10**9) -> int:

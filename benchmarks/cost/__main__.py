@@ -29,7 +29,7 @@ def main() -> None:
         sink = stack.enter_context(Sink())
         redis = stack.enter_context(Redis(free_port(), folder))
         mongodb = stack.enter_context(MongoDB(free_port(), folder))
-        databases = {"REDIS_URL": redis.url, "MONGODB_URI": mongodb.uri}
+        databases = {"REDIS_URL": f"redis://localhost:{redis.port}", "MONGODB_URI": mongodb.uri}
         if not shutil.which("valgrind"):
             print("No instructions are counted: there is no valgrind here (on Debian: apt install valgrind).\n")
         elif not options.short:

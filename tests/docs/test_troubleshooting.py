@@ -210,6 +210,7 @@ def log(caplog, monkeypatch):
             monkeypatch.setattr(logging.getLogger(name), "filters", [])
     for name in ("grpc_proxy", "https_proxy", "http_proxy"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RES_OPTIONS", "timeout:1 attempts:1")  # of the system's resolver: else it takes up to 10 s
     return lambda message: wait_until(lambda: re.search(said(message), caplog.text), message)
 
 

@@ -43,7 +43,7 @@ def test_the_commands_of_the_page_start_these_programs():
 def run_tests(folder, redis_server, *files):
     """Run the reader's tests; return what pytest says."""
     command = [sys.executable, "-m", "pytest", "-p", "pytest_timeout", "-p", "no:cacheprovider", *files]
-    settings = {"REDIS_URL": f"{redis_server.url.removesuffix('/0')}/15", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": 1}
+    settings = {"REDIS_URL": redis_server.url.replace("/0", "/15"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": 1}
     env = clean_environment(**settings)
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=100).stdout
 
@@ -73,7 +73,7 @@ def test_the_pictures_are_what_the_viewer_shows(start, redis_server, tmp_path):
     shared = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{otlp}",
         "OTEL_BSP_SCHEDULE_DELAY": 100,
-        "REDIS_URL": f"{redis_server.url.removesuffix('/0')}/14",
+        "REDIS_URL": redis_server.url.replace("/0", "/14"),
         "PRICES_URL": f"http://127.0.0.1:{ports['prices.py']}",
     }
     for name, port in ports.items():

@@ -200,7 +200,8 @@ with get_tracer("plain").start_as_current_span("work"):
 threading.Thread(target=time.sleep, args=[60], daemon=True).start()
 try:
     print("worked", flush=True)
-    time.sleep(60)
+    for _ in range(60):
+        time.sleep(1)  # a signal that comes on the way into it is heeded only at its end
 finally:
     print("finally", flush=True)
 """

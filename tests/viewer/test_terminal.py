@@ -26,6 +26,7 @@ class Screen:
         console = Console(file=file, width=width, highlight=False, markup=False, emoji=False)
         self.terminal = Terminal(self.store, console, hint)
         self.encoding = encoding
+        self.began = time.monotonic()
 
     def add(self, *requests):
         for each in requests:
@@ -33,10 +34,11 @@ class Screen:
         return self
 
     def after(self, seconds, **options):
-        """Return what it shows when `seconds` have passed since now."""
+        """Return what it shows when `seconds` have passed since the last span came, however long that is ago."""
         self.bytes.seek(0)
         self.bytes.truncate()
-        self.terminal.show(time.monotonic() + seconds, **options)
+        came = max((summary.arrived for summary in self.store.summaries()), default=self.began)
+        self.terminal.show(came + seconds + 0.001, **options)  # and a little, for what gets lost in rounding
         return self.bytes.getvalue().decode(self.encoding)
 
 
