@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from viewer.store import Refused, Store
 
 IDS = "trace_id", "span_id", "parent_span_id"
+TEXTS = FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES
 HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can have it, where a text was cut, and UTF-8 cannot
 GZIP = b"\x1f\x8b"
 BLANKS = re.compile(r"\s*")
@@ -58,15 +59,15 @@ def add_file(store: Store, text: bytes) -> None:
     unread, has_spans = [], False
     with _one_at_a_time():
         for line, document in _documents(text.decode(json.detect_encoding(text), "replace")):
-            try:
-                if isinstance(document, ValueError):
-                    raise document
-                for request in document if isinstance(document, list) else [document]:
+            for request in document if isinstance(document, list) else [document]:
+                try:
+                    if isinstance(request, ValueError):
+                        raise request
                     encoded = _encoded(request.get("result", request) if isinstance(request, dict) else request)
                     store.add(encoded)
                     has_spans |= bool(encoded)
-            except (ParseError, ValueError) as error:
-                unread.append(f"line {line}: {error}")
+                except (ParseError, ValueError) as error:
+                    unread.append(f"line {line}: {error}")
     if unread:
         problem = unread[0] + f" (and {len(unread) - 1} more)" * (len(unread) > 1)
         raise PartlyRead(f"{problem}. The rest is shown") if has_spans else ValueError(problem)
@@ -117,6 +118,12 @@ def _as_protobuf_has_it(value: object, kind: Descriptor, name: str) -> dict:
         if field.message_type:
             for each in inner if field.is_repeated and isinstance(inner, list) else (inner,):
                 _as_protobuf_has_it(each, field.message_type, key)
+        elif field.enum_type:
+            is_number = type(inner) is int or (isinstance(inner, str) and re.fullmatch("[0-9]+", inner))
+            if not (is_number or str(inner) in field.enum_type.values_by_name):
+                raise ValueError(f"{key} is no number: {json.dumps(inner)[:40]}")
+        elif field.type in TEXTS and not field.is_repeated and not isinstance(inner, str):
+            raise ValueError(f"{key} is no text: {json.dumps(inner)[:40]}")
         elif isinstance(inner, str):
             if field.name in IDS:
                 try:
@@ -124,9 +131,9 @@ def _as_protobuf_has_it(value: object, kind: Descriptor, name: str) -> dict:
                 except ValueError:
                     raise ValueError(f"{key} is not hexadecimal: {inner[:40]!r}") from None
             elif field.type == FieldDescriptor.TYPE_BYTES:
+                if not re.fullmatch("[A-Za-z0-9+/_-]*=*", inner):
+                    raise ValueError(f"{key} is not base64: {inner[:40]!r}")
                 value[key] = inner.replace("+", "-").replace("/", "_")  # Python will refuse + and /
-            elif field.enum_type and not (inner.isdigit() or inner in field.enum_type.values_by_name):
-                raise ValueError(f"{key} is no number: {inner[:40]!r}")
             elif not inner.isascii():
                 value[key] = HALF_A_CHARACTER.sub("\ufffd", inner)
     return value

@@ -155,6 +155,10 @@ def test_names_may_be_spelt_as_in_the_proto_files_and_both_ways_at_once():
         ({"status": []}, "status"),
         ({"status": {"code": "ERROR"}}, "code"),
         ({"kind": "server"}, "kind"),
+        ({"kind": "²"}, "kind"),
+        ({"kind": 1.5}, "kind"),
+        ({"kind": True}, "kind"),
+        ({"kind": [2]}, "kind"),
         ({"name": 5}, "name"),
         ({"attributes": "x"}, "attributes"),
         ({"attributes": {"key": "value"}}, "attributes"),
@@ -163,6 +167,8 @@ def test_names_may_be_spelt_as_in_the_proto_files_and_both_ways_at_once():
         ({"attributes": [{"key": "k", "value": 5}]}, "value"),
         ({"attributes": [{"key": "k", "value": {"intValue": "x"}}]}, "intValue"),
         ({"attributes": [{"key": "k", "value": {"arrayValue": ["x"]}}]}, "arrayValue"),
+        ({"attributes": [{"key": "k", "value": {"bytesValue": "%%"}}]}, "bytesValue"),
+        ({"attributes": [{"key": "k", "value": {"bytesValue": 5}}]}, "bytesValue"),
         ({"events": [5]}, "events"),
         ({"startTimeUnixNano": {}}, "startTimeUnixNano"),
         ({"spanId": 5}, "spanId"),
@@ -309,6 +315,13 @@ def test_an_array_of_requests_and_several_of_them_in_a_row_are_shown():
     one, two, three = map(line, ("one", "two", "three"))
     text = f"[{one}, {two}]{three}\n\n" + json.dumps([answer(9)], indent=2)
     assert [summary.root_name for summary in reversed(loaded(text.encode()))] == ["one", "two", "three", "work"]
+
+
+def test_what_stands_beside_a_request_that_cannot_be_read_in_an_array_is_shown():
+    bad = line("bad").replace('Id": "', 'Id": "x')
+    names, said = partly_loaded(f"[{bad}, {line('one')}, {bad}, {line('two')}]".encode())
+    assert names == ["one", "two"]
+    assert said.startswith("line 1: traceId is not hexadecimal")
 
 
 def test_a_packed_file_is_said_to_be_one():
