@@ -72,7 +72,7 @@ def run(files: list[Path], below=None, hint: str = "") -> None:
         variable = "VIEWER_HTTP_PORT"
         http_port = otlp_http.start(store, host, http_port, origins, terminal.say)
         variable = "VIEWER_WEB_PORT"
-        web_port = web.start(store, host, web_port, otlp_port, http_port)
+        web_port = web.start(store, host, web_port, otlp_port, http_port, hint)
     except OSError as error:
         sys.exit(f"viewer: {error.strerror}. Set VIEWER_HOST or {variable} to listen elsewhere.")
     if not is_loopback(host):

@@ -43,16 +43,21 @@ HEADERS = {
 }
 
 
-def start(store: Store, host: str, port: int, otlp_port: int, http_port: int = 4318) -> int:
+def start(store: Store, host: str, port: int, otlp_port: int, http_port: int = 4318, hint: str = "") -> int:
     """Serve the page in the background for as long as the process lives; returns its port (a free one for 0).
 
     Raises OSError when it cannot listen there.
     """
-    return serving.start(create_app(store, host, otlp_port, http_port), host, port)
+    return serving.start(create_app(store, host, otlp_port, http_port, hint), host, port)
 
 
-def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317, http_port: int = 4318) -> Flask:
-    """Return the WSGI application that shows `store` to browsers that call it `host`."""
+def create_app(
+    store: Store, host: str = "127.0.0.1", otlp_port: int = 4317, http_port: int = 4318, hint: str = ""
+) -> Flask:
+    """Return the WSGI application that shows `store` to browsers that call it `host`.
+
+    hint: what an empty list says, in place of how to start the two programs.
+    """
     app = Flask("viewer", root_path=str(Path(__file__).parent))
     this_run = secrets.token_hex(4)  # the next run counts its revisions from 0 again
 
@@ -82,7 +87,7 @@ def create_app(store: Store, host: str = "127.0.0.1", otlp_port: int = 4317, htt
 
     @app.get("/")
     def list_page():
-        return render_template("list.html", otlp_port=otlp_port, http_port=http_port)
+        return render_template("list.html", otlp_port=otlp_port, http_port=http_port, hint=hint)
 
     @app.get("/trace/<trace_id>", strict_slashes=False)
     def trace_page(trace_id):
@@ -163,7 +168,7 @@ def is_our_name(header: str, host: str) -> bool:
 
 def say_our_names(header: str, host: str, port: str) -> str:
     """Return what to do for who called us by a Host header that is not ours."""
-    name = header.removesuffix(f":{port}")
+    name = re.sub(r":\d+$", "", header)  # a forwarded port is not ours
     is_everywhere = host in ("0.0.0.0", "::")
     ours = "its IP address" if is_everywhere else f"http://localhost:{port} on its own machine"
     return f"The viewer does not go by the name {name!r}: open {ours}, or start it with VIEWER_HOST={name or host}"

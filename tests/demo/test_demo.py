@@ -10,6 +10,7 @@ import sys
 import termios
 
 import pytest
+import requests
 
 from demo.__main__ import PORTS
 from tests.clone import clone, files_in, processes_in
@@ -153,6 +154,10 @@ def test_a_redis_that_dies_is_shown_with_its_log_and_can_be_started_again(shared
 
 def test_while_nothing_comes_it_does_not_ask_for_two_terminals(start):
     viewer = start("-m", "demo.viewer", VIEWER_WEB_PORT=0, VIEWER_OTLP_PORT=0)
+    web = viewer.wait_for(r"traces on (\S+)")[1]
+    page = requests.get(web, timeout=10).text
+    assert "No spans yet: the server and the client are starting" in page
+    assert "terminal:" not in page
     viewer.wait_for("No spans yet: the server and the client are starting")
     assert "terminals" not in viewer.output
 

@@ -71,6 +71,15 @@ def test_of_a_file_whose_last_line_is_cut_the_rest_is_shown_and_that_line_is_nam
     page.problems.clear()  # the browser has noted the refusal
 
 
+def test_what_is_dropped_beside_a_file_that_cannot_be_read_is_shown_and_each_such_file_is_named(page):
+    page = page()
+    bad = ("one.json", "no json"), ("two.json", '{"resourceSpans": [5]}')
+    drop(page, bad[0], ("cases.json", (CASES / "14-roots.json").read_text()), bad[1])
+    expect(page.traces).to_have_text(["root one"])
+    expect(page.locator("#dropped span")).to_contain_text(["one.json: line 1", "two.json: line 1"])
+    page.problems.clear()  # the browser has noted the refusals
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -237,6 +237,7 @@ SEARCHES = {  # and the traces that they find; neighbours find different ones
     '"a=b"': ["other"],
     'note="two words"': ["slow ping"],
     'said="\\"yes\\""': ["other"],
+    'note= "two words"': ["slow ping"],
     "note=two words": ["slow ping"],
     'empty=""': ["other"],
     "slow note=two words http.route=/ping >100ms": ["slow ping"],
@@ -266,6 +267,7 @@ def test_who_asks_for_what_cannot_be_asked_is_told_what_can(page):
     for wanted, words in {
         'a = "b"': 'no blanks around its =, as in a="b"',
         "code>=500": "by its value, as in code=500",
+        "code==500": "by its value, as in code=500",
         "nowhere": "No trace fits.",
         "code != 500": "by its value, as in code=500",
     }.items():

@@ -39,9 +39,10 @@ def test_for_each_operation_of_each_service_spans_total_and_self_are_told(trace)
 
 def test_a_row_leads_to_its_spans_and_to_no_others(trace):
     spans = [span('say "hi"', parent=1, start=n) for n in range(3)]
-    page = trace(*slow_shop(), request(*spans, span('say "hi" twice', parent=1), service="shop"))
+    others = span('say "hi" twice', parent=1), span("dir C:\\", parent=1)
+    page = trace(*slow_shop(), request(*spans, *others, service="shop"))
     page.press("t")
-    for name, hits in {"SELECT stock": 90, 'say "hi"': 3}.items():
+    for name, hits in {"SELECT stock": 90, 'say "hi"': 3, "dir C:\\": 1}.items():
         page.locator("#operations tr").filter(has_text="shop").get_by_role("button", name=name, exact=True).click()
         expect(page.locator("#hits")).to_have_text(f"1 of {hits}: {name}")
         expect(page.locator(":focus .title")).to_have_text(name)

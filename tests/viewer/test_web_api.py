@@ -400,6 +400,11 @@ def test_a_rebound_name_reads_nothing(api, store, path):
     assert message.endswith("open http://localhost:80 on its own machine, or start it with VIEWER_HOST=evil.example")
 
 
+def test_behind_a_forwarded_port_the_refusal_names_the_host_alone(api):
+    message = refusal(api.get("/", headers={"Host": "myhost:9999"}))[1]
+    assert message.endswith("open http://localhost:80 on its own machine, or start it with VIEWER_HOST=myhost")
+
+
 def test_where_the_viewer_has_other_addresses_the_refusal_names_that_way_too(store):
     api = create_app(store, host="0.0.0.0").test_client()
     assert "open its IP address" in refusal(api.get("/", headers={"Host": "evil.example"}))[1]

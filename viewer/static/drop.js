@@ -1,20 +1,21 @@
 // Shows saved traces: files that are dropped on the page, or chosen.
 
-import { $ } from "./text.js";
+import { $, el } from "./text.js";
 
 const LARGEST = 16 * 1024 * 1024; // bytes, as in serving.py
 
-const say = (text) => $("dropped").replaceChildren(text);
+const say = (...lines) => $("dropped").replaceChildren(...lines.map((line) => el("span", {}, line)));
 
-/** Give the files to the viewer, which has their traces in its list then. */
+/** Give the files to the viewer, which has their traces in its list then, and say which it could not read. */
 async function send(files) {
+  const problems = [];
   for (const file of files) {
-    say(`Reading ${file.name} …`);
+    say(...problems, `Reading ${file.name} …`);
     const problem = await trouble(file);
-    if (problem) return say(`${file.name}: ${problem}`);
+    if (problem) problems.push(`${file.name}: ${problem}`);
   }
-  say("");
-  if (location.pathname !== "/") location.assign("/");
+  say(...problems);
+  if (!problems.length && location.pathname !== "/") location.assign("/");
 }
 
 /** What is wrong with a file, in a line; nothing if it could be taken. */

@@ -1,14 +1,14 @@
 // Reads what a reader looks for: a text, attributes, durations, in any order.
 
-const QUOTED = String.raw`"(?:\\"|[^"])*"`;
+const QUOTED = String.raw`"(?:\\.|[^"])*"`;
 const DURATION = String.raw`(?<!\S)(?<sign>[<>])=?\s*(?<length>\d+(?:\.\d+)?)\s*(?<unit>ns|us|µs|ms|s|min|m|h)(?!\S)`;
 const KEY = String.raw`(?<!\S)(?<key>[^\s="<>!]+)=`;
 const WORD = String.raw`(?!\S*=)(?![<>"])\S+`; // no attribute, no duration, nothing in quotation marks
-const PART = new RegExp(`${KEY}(?:(?<whole>${QUOTED})|(?<value>\\S*(?:\\s+${WORD})*))|(?<quoted>${QUOTED})|${DURATION}`, "g");
-const EXACT = new RegExp(`${KEY}(?<whole>${QUOTED})`, "g");
+const PART = new RegExp(`${KEY}(?:\\s*(?<whole>${QUOTED})|(?<value>\\S*(?:\\s+${WORD})*))|(?<quoted>${QUOTED})|${DURATION}`, "g");
+const EXACT = new RegExp(`${KEY}\\s*(?<whole>${QUOTED})`, "g");
 
-const unquoted = (text) => text.slice(1, -1).replaceAll('\\"', '"');
-const quoted = (text) => `"${text.replaceAll('"', '\\"')}"`;
+const unquoted = (text) => text.slice(1, -1).replaceAll(/\\(["\\])/g, "$1");
+const quoted = (text) => `"${text.replaceAll(/["\\]/g, "\\$&")}"`;
 
 /** How to ask for an attribute with exactly this value. */
 export const exactly = (key, value) => `${key}=${quoted(value)}`;
@@ -47,7 +47,7 @@ export function parseExact(wanted) {
 /** What can be asked, for who asked for something else and found nothing. */
 export function hint(wanted) {
   const rest = wanted.replaceAll(new RegExp(QUOTED, "g"), '""').replaceAll(new RegExp(DURATION, "g"), "");
-  if (/[<>!~]/.test(rest)) return "An attribute is found by its value, as in code=500; < and > compare durations, as in >100ms.";
+  if (/[<>!~]|==/.test(rest)) return "An attribute is found by its value, as in code=500; < and > compare durations, as in >100ms.";
   if (/\s=|=\s/.test(rest)) return 'An attribute has no blanks around its =, as in a="b".';
   return "";
 }
