@@ -19,7 +19,7 @@ def redact(url):
 
     Of http://me:secret@host/?a=b&sig=secret that is http://REDACTED:REDACTED@host/?a=b&sig=REDACTED.
     """
-    url = re.sub(r"^([a-z][a-z0-9+.-]*://)[^/?#]*@", r"\1REDACTED:REDACTED@", url, flags=re.IGNORECASE)
+    url = re.sub(r"^([^/?#]*://)[^/?#]*@", r"\1REDACTED:REDACTED@", url)
     return re.sub(rf"((?:^|[?&])(?:{SECRETS})=)[^&#]*", r"\1REDACTED", url)
 
 

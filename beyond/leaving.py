@@ -34,7 +34,7 @@ def send_the_rest(processor):
     BatchSpanProcessor.shutdown() takes no timeout yet (opentelemetry-python #4623), so this needs two private names.
     Where an SDK has others, nothing happens here, and its own exit handler sends the rest in its own time.
     """
-    with suppress(AttributeError):
+    with suppress(AttributeError, TypeError):
         exporter, shutdown = processor.span_exporter, processor._batch_processor.shutdown
         exporter._timeout = min(exporter._timeout, LAST_EXPORT)
         shutdown(timeout_millis=1000 * (LAST_EXPORT + MARGIN))

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 import requests
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+from beyond.leaving import send_the_rest
 from tests.support import free_port, wait_until
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda each: each.name)
@@ -109,6 +112,14 @@ def renamed(tmp_path_factory):
         module.write("\nimport sys\nprint('this is the copy', file=sys.stderr)\n")
     yield folder.parent
     shutil.rmtree(folder.parent)
+
+
+def test_a_private_method_that_takes_no_time_limit_is_left_to_the_sdk(monkeypatch):
+    processor = BatchSpanProcessor(OTLPSpanExporter())
+    with monkeypatch.context() as changed:
+        changed.setattr(processor._batch_processor, "shutdown", lambda: None)
+        send_the_rest(processor)
+    processor.shutdown()
 
 
 def test_an_sdk_with_other_private_names_starts_traces_and_ends_in_order(server, client, sink, renamed):

@@ -274,6 +274,7 @@ REDACTED = SIGNED.replace("secret", "REDACTED")
         ("http://host/ping", "http://host/ping", 80),
         ("https://user:secret@host/ping", "https://REDACTED:REDACTED@host/ping", 443),
         (f"http://user:se@cret@host:99/{SIGNED}#top", f"http://REDACTED:REDACTED@host:99/{REDACTED}#top", 99),
+        (" HTTP://user:secret@host/", " HTTP://REDACTED:REDACTED@host/", 80),
         ("http://host:99/@me?to=a@b", "http://host:99/@me?to=a@b", 99),
     ],
 )

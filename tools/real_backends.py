@@ -5,8 +5,8 @@ after FOLDER (`collector`, `jaeger`) leaves out the other.
 
 The spans pass through a sink, which keeps them and hands them on. What comes out at the other end is compared with it:
 ids, parents, names, kinds, statuses, attributes, events, resources, scopes and times. With the tail sampling of
-collector.yaml, all broken pings must come, and of the healthy ones none when none is asked for. It needs what the tests
-need, and listens on loopback alone.
+collector.yaml, all broken pings must come, and of the healthy ones none when none is asked for. It needs the set-up
+of the README, and listens on loopback alone.
 """
 
 import argparse

@@ -164,7 +164,7 @@ def no_client(scene: Scene) -> Iterator[Finding]:
         if node.kind != SERVER or not is_remote or parent.kind not in (INTERNAL, SERVER):
             continue
         beside = [each for each in parent.children if each.kind == CLIENT and not each.children]
-        call = next((each for each in beside if each.call.method and runs_in(node, each, MS)), None)
+        call = next((each for each in beside if each.call[:2] == node.call[:2] and runs_in(node, each, MS)), None)
         if call:
             problem = f"{called(call)} is not the parent of {called(node)} of {short(node.service)}, which answers it"
             yield Finding(call, problem, "inject the context inside of its block", "docs/build.md#5-one-trace")
@@ -217,6 +217,7 @@ SECRET_KEY = re.compile(
     r"(?i)(?:^|[._-])(?<!page.)(?<!next.)(?<!csrf.)"
     r"(password|passwd|pwd|secret|token|cookie|authorization|api[_-]?key|credentials?)$"
 )
+NUMERIC = re.compile(r"[-+.,e\d\s\[\]]+")  # a price or a count, or an array of them
 MASKED = re.compile(
     r"(?i).*(\*\*|redacted|filtered|masked|hidden|removed)|\W*(|xx+|true|false|none|null|undefined)\W*$"
 )
@@ -233,7 +234,7 @@ def secret(scene: Scene) -> Iterator[Finding]:
     for node in scene.nodes:
         events = (texts(event.attributes) for event in node.span.events)
         for key, value in chain.from_iterable(map(dict.items, (node.attributes, node.resource_attributes, *events))):
-            found = [value] if names_a_secret(key) and not value.isdigit() else []
+            found = [value] if names_a_secret(key) and not NUMERIC.fullmatch(value) else []
             for password, query in IN_URL.findall(f"?{value}" if key == "url.query" else value):
                 found.append(password or query)
             if any(not MASKED.match(each) for each in found):

@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 
 import grpc
 import pytest
@@ -146,3 +148,9 @@ def test_the_compose_file_is_well_formed_pinned_and_on_loopback():
         for port in service["ports"]:
             assert re.fullmatch(r"127\.0\.0\.1:(\d+):\1", port)
     assert compose["services"]["jaeger"]["image"] in section("Jaeger")
+
+
+def test_the_script_that_tries_backends_needs_no_more_than_the_readme_sets_up():
+    of_the_tests = ["pytest", "hypothesis", "playwright", "yaml", "fastapi", "uvicorn", "httpx"]
+    code = f"import sys; sys.modules.update(dict.fromkeys({of_the_tests})); import tools.real_backends"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)

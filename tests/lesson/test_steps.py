@@ -264,6 +264,10 @@ HALF_FAILED = {
         changed(REDIS, events=[], of=FAILED),
         "“server redis operation” does not say what happened.",
     ),
+    "caught just above": (
+        changed("redis_integration", failed=False, events=[], of=FAILED),
+        "The status of “redis_integration” is not ERROR.",
+    ),
     "caught on the way": (changed(VIEW, failed=False, events=[], of=FAILED), "The status of “/ping” is not ERROR."),
     "the server says 200": (changed(VIEW, attributes={CODE: 200}, of=FAILED), "The answer was 500, and “/ping” does"),
     "the server does not say": (changed(VIEW, attributes={CODE: None}, of=FAILED), "The answer was 500, and “/ping”"),

@@ -236,11 +236,23 @@ def test_a_context_that_is_injected_before_the_span_of_the_call(around):
     piece = only(
         request(make("/order", around, id=1, end=100), service="shop"),
         request(make("ask", CLIENT, coded(CALL), id=2, parent=1, start=10, end=90), service="shop"),
-        request(make("/price", SERVER, parent=1, start=20, end=80), service="prices"),
+        request(make("/ping", SERVER, coded(PING), parent=1, start=20, end=80), service="prices"),
     )
     assert (piece.rule, piece.span_id) == ("no-client", f"{2:016x}")
     assert piece.text == (
-        "“ask” is not the parent of “/price” of prices, which answers it: inject the context inside of its block."
+        "“ask” is not the parent of “/ping” of prices, which answers it: inject the context inside of its block."
+    )
+
+
+def test_a_call_of_something_else_is_not_the_one_that_was_answered():
+    other = CALL | {"url.full": "http://auth/check", "server.address": "auth"}
+    assert (
+        rules(
+            request(make("/order", SERVER, coded(PING), id=1, end=100), service="shop"),
+            request(make("ask", CLIENT, coded(other), id=2, parent=1, start=10, end=90), service="shop"),
+            request(make("/ping", SERVER, coded(PING), parent=1, start=20, end=80), service="prices"),
+        )
+        == []
     )
 
 
@@ -336,8 +348,9 @@ def test_what_is_inside_a_call_may_say_so():
     assert rules(request(make("GET /ping", SERVER, coded(PING), id=1), inner)) == []
 
 
-def test_a_database_in_the_process_is_not_called():
-    assert rules(request(make("select", INTERNAL, {"db.system.name": "sqlite", "db.query.text": "SELECT ?"}))) == []
+@pytest.mark.parametrize("system", ["sqlite", "h2", "hsqldb", "derby"])
+def test_a_database_in_the_process_is_not_called(system):
+    assert rules(request(make("select", INTERNAL, {"db.system.name": system, "db.query.text": "SELECT ?"}))) == []
 
 
 # status
@@ -388,8 +401,17 @@ def test_an_error_of_a_database_has_a_type():
         ("accessToken", "abc", True),
         ("next_page_token", "abc", False),
         ("gen_ai.usage.token", "17", False),
+        ("gen_ai.cost.per_token", "1.5e-05", False),
+        ("llm.token", "[1, -2]", False),
         ("http.response.header.set-cookie", "a=b", True),
         ("http.request.header.x-api-key", "abc", True),
+        ("db.passwd", "abc", True),
+        ("db.pwd", "abc", True),
+        ("client_secret", "abc", True),
+        ("aws.credentials", "abc", True),
+        ("form.csrf_token", "abc", False),
+        ("url.query", "access_token=abc", True),
+        ("url.query", "a=b&password=abc", True),
         ("db.url", "redis://user:hunter2@localhost", True),
         ("db.url", "redis://user:REDACTED@localhost", False),
         ("db.url", "redis://user@localhost", False),
@@ -559,6 +581,7 @@ def child(start, kind=INTERNAL, language="python", service="shop", parent_kind=I
         (child(10), False),
         (child(11, language="nodejs"), False),
         (child(12, language="nodejs"), True),
+        (child(11, language="webjs"), False),
         (child(11, kind=CONSUMER), False),
         (child(11, parent_kind=PRODUCER), False),
         (child(11, service="other"), False),

@@ -7,7 +7,7 @@ import time
 import urllib.request
 
 import pytest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from rich.console import Console
 
 from tests.support import wait_until
@@ -147,12 +147,13 @@ def test_all_close_and_open_at_once(trace):
 def test_next_error_goes_first_to_where_an_error_began(trace):
     """In order of their start; what passed it on comes behind them, from below."""
     boring = [span(f"fine {n}", parent=1, start=n) for n in range(1, 60)]
+    status = {"code": Status.STATUS_CODE_ERROR, "message": "gone"}
     page = trace(
         request(
             span("client", id=1, end=900, failed=True),
             *boring,
             span("/ping", id=2, parent=1, start=100, failed=True),
-            span("second", id=3, parent=2, start=300, failed=True, events=[exception("KeyError", "no such key")]),
+            span("second", id=3, parent=2, start=300, status=status, events=[exception("KeyError", "no such key")]),
             span("first", id=4, parent=1, start=200, failed=True),
         )
     )
@@ -165,7 +166,7 @@ def test_next_error_goes_first_to_where_an_error_began(trace):
     expect(heading).to_have_text("first")
     page.press("e")
     expect(page.told("Exception")).to_have_text("KeyError: no such key")
-    assert page.pane().locator("dt").all_inner_texts()[:2] == ["Status", "Exception"]
+    assert page.pane().locator("dt").all_inner_texts()[:3] == ["Status", "Message", "Exception"]
 
 
 def test_next_error_stands_in_the_middle_of_the_window(trace):
