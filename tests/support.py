@@ -163,8 +163,20 @@ class Process:
             raise AssertionError(f"{self} still runs after {seconds} s:\n{self.output}") from None
 
     def stop(self, number=signal.SIGTERM, seconds=PATIENCE):
-        """Send a signal, wait for the end, and return the exit status."""
+        """Send a signal, wait for the end, and return the exit status.
+
+        Ctrl+C is pressed again, as a reader does, where it came while a finalizer ran: there Python ignores it.
+        """
         self.send(number)
+        if number == signal.SIGINT:
+            ignored = "Exception ignored (?s:.*)KeyboardInterrupt"
+            wait_until(
+                lambda: self.returncode is not None or re.search(ignored, self.output),
+                f"{self} ends by Ctrl+C",
+                seconds,
+            )
+            if self.returncode is None:
+                self.send(number)
         return self.wait(seconds)
 
     def kill(self):
