@@ -9,13 +9,14 @@ from tests.viewer.browsing import Axe, expect
 from tests.viewer.otlp import attribute, request, shop, span, trace_id, wide
 
 
-def test_400_pixels_are_enough(page):
-    page = page(width=400)
+@pytest.mark.parametrize("width", [400, 360])
+def test_the_width_of_a_telephone_is_enough(page, width):
+    page = page(width=width)
     page.send(*shop(failed=True))
     for path in ("/", f"/trace/{trace_id(1)}", f"/trace/{trace_id(1)}#{2:016x}"):
         page.open(path)
         expect(page.get_by_text("order").first).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
     expect(page.pane()).to_be_visible()
     expect(page.row("pay")).to_be_in_viewport()
     assert page.row("pay").bounding_box()["y"] < page.pane().bounding_box()["y"]
