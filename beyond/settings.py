@@ -37,7 +37,7 @@ def check_port(text):
 
 def say_where_traces_go(service_name, endpoint):
     """Say on stderr which service (str) sends its traces to which endpoint (str)."""
-    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         print("Tracing is off: OTEL_SDK_DISABLED is set.", file=sys.stderr)
         return
     print(f"Traces of {service_name} go to {endpoint}", file=sys.stderr)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from beyond.leaving import send_the_rest
@@ -114,12 +115,16 @@ def renamed(tmp_path_factory):
     shutil.rmtree(folder.parent)
 
 
-def test_a_private_method_that_takes_no_time_limit_is_left_to_the_sdk(monkeypatch):
-    processor = BatchSpanProcessor(OTLPSpanExporter())
+def test_a_private_method_that_takes_no_time_limit_is_left_to_the_sdk(sink, monkeypatch):
+    processor = BatchSpanProcessor(OTLPSpanExporter(endpoint=sink.endpoint), schedule_delay_millis=60_000)
+    provider = TracerProvider()
+    provider.add_span_processor(processor)
+    provider.get_tracer("tests").start_span("last").end()
     with monkeypatch.context() as changed:
         changed.setattr(processor._batch_processor, "shutdown", lambda: None)
         send_the_rest(processor)
-    processor.shutdown()
+    provider.shutdown()
+    assert [span.name for span in sink.spans] == ["last"]
 
 
 def test_an_sdk_with_other_private_names_starts_traces_and_ends_in_order(server, client, sink, renamed):

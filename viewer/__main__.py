@@ -8,7 +8,8 @@ import sys
 import threading
 from pathlib import Path
 
-LEAVING = 0.5  # seconds for the requests that are under way, and four times as many for the traces not shown yet
+LAST_REQUESTS = 0.5  # seconds for the requests that are under way at the end
+LAST_PICTURES = 2  # seconds for the traces that are not shown yet
 
 
 def main(below=None, hint: str = "") -> None:
@@ -97,9 +98,9 @@ OTEL_EXPORTER_OTLP_ENDPOINT={address}:{http_port}"""
     threading.Thread(target=terminal.run, args=(bool(files),), name="terminal", daemon=True).start()
     while not (leaving.is_set() or terminal.ended.wait(0.2)):
         pass
-    server.stop(LEAVING).wait()
+    server.stop(LAST_REQUESTS).wait()
     terminal.leaving.set()
-    terminal.ended.wait(4 * LEAVING)
+    terminal.ended.wait(LAST_PICTURES)
 
 
 def setting(name: str, default: int, least: int, most: int = 10**9) -> int:
